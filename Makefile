@@ -1,0 +1,33 @@
+# make run   serve on 127.0.0.1:8000      make test   the whole test suite
+# make model rebuild the shipped model    make lint   style
+
+PYTHON ?= python3
+CORPORA ?= ../shared/corpora
+BIN := .venv/bin
+
+.PHONY: run test model lint lock
+
+run: .venv/installed
+	$(BIN)/python serve.py
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+model: .venv/installed
+	$(BIN)/python -m moderation build-default --corpora $(CORPORA)
+
+lint: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# pip checks every file against the hashes in the lock. A half-made .venv leaves no mark and is made again.
+.venv/installed: requirements.lock
+	@$(PYTHON) -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'Python 3.11 or newer with venv is needed (Debian: apt install python3-venv)' >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+lock:
+	uv pip compile pyproject.toml --extra test --generate-hashes --universal --python-version 3.11 \
+		--no-emit-index-url --no-header --no-annotate -o requirements.lock

@@ -1,0 +1,3 @@
+from moderation.cli import main
+
+main(prog_name="python -m moderation")

@@ -1,0 +1,74 @@
+"""The web application: ``create_app(settings)``."""
+
+from __future__ import annotations
+
+from flask import Flask
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+
+from moderation import api, pages, problems, store
+from moderation.comments import read_articles, read_rows
+from moderation.registry import Serving
+from moderation.scorer import Scorer
+from moderation.settings import ROOT, Settings
+
+DEMONSTRATION = ROOT / "data" / "demonstration.csv"
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Make the application, its database brought up to date.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        Read from the environment by default.
+    """
+    settings = settings or Settings()
+    app = Flask(__name__)
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_body,
+        # Pages state their own types; sniffing and framing are refused below.
+        SETTINGS=settings,
+    )
+    app.json.sort_keys = False
+    store.migrate(settings.database_url)
+    engine = create_engine(settings.database_url)
+    store.prepare_engine(engine)
+    app.extensions["engine"] = engine
+    app.extensions["serving"] = Serving(settings.models, settings.model, Scorer)
+    problems.init_app(app)
+    app.register_blueprint(api.blueprint)
+    app.register_blueprint(pages.blueprint)
+    app.after_request(_protect)
+    if settings.demonstration:
+        with Session(engine) as session:
+            _demonstrate(session)
+            session.commit()
+    return app
+
+
+def _protect(response):
+    """Headers that keep a page from being framed, sniffed or made to run scripts."""
+    response.headers.setdefault(
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'",
+    )
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["Cache-Control"] = response.headers.get("Cache-Control", "no-store")
+    return response
+
+
+def _demonstrate(session: Session) -> None:
+    """Put the demonstration comments into a database that has none."""
+    if store.count_comments(session) or not DEMONSTRATION.exists():
+        return
+    articles = read_articles(DEMONSTRATION.with_name("articles.csv"))
+    for _, row in read_rows(DEMONSTRATION):
+        store.save_article(session, row["article_id"], articles[row["article_id"]])
+        session.add(
+            store.CommentRow(
+                id=row["id"], article_id=row["article_id"], parent_text=row["parent_text"], text=row["text"]
+            )
+        )

@@ -1,0 +1,205 @@
+"""Retraining: a candidate from the newsroom's data, compared with the active model on rows that neither saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from moderation import card, registry, report, training
+from moderation import dataset as datasets
+from moderation.comments import LABELS, Comment
+from moderation.dataset import Dataset
+from moderation.evaluation import compare
+from moderation.model import OFF_TOPIC, TEXT_LABELS, Model
+
+
+@dataclass
+class Candidate:
+    """A trained candidate.
+
+    Attributes
+    ----------
+    version, active : str
+        The candidate's name and that of the model it was compared with.
+    folder : path
+    comparison : dict of str to dict
+        For each label, as `moderation.evaluation.compare` gives.
+    outcomes : dict of str to Outcome
+        What adapting did; empty for a model from scratch.
+    """
+
+    version: str
+    active: str
+    folder: Path
+    comparison: dict[str, dict]
+    outcomes: dict[str, training.Outcome] = field(default_factory=dict)
+
+    @property
+    def worse(self) -> list[str]:
+        """Labels that got worse beyond the confidence interval."""
+        return [label for label, row in self.comparison.items() if row["interval"] and row["interval"][1] < 0]
+
+    def table(self):
+        """The comparison as a table for the terminal."""
+        from rich.table import Table
+
+        table = Table(title=f"{self.version} against {self.active}: ROC AUC on the same held-out comments")
+        for name in (
+            "label",
+            "held out",
+            "positive",
+            "active",
+            "candidate",
+            "difference (95 %)",
+            "trained on",
+            "",
+        ):
+            table.add_column(name, justify="left" if name in {"label", ""} else "right")
+        for label in LABELS:
+            row, outcome = self.comparison[label], self.outcomes.get(label)
+            trained = f"{outcome.positives} of {outcome.positives + outcome.negatives:,}" if outcome else ""
+            if row["difference"] is None:
+                table.add_row(
+                    label,
+                    f"{row['rows']:,}",
+                    str(row["positives"]),
+                    "–",
+                    "–",
+                    "–",
+                    trained,
+                    "cannot be measured",
+                )
+                continue
+            low, high = row["interval"]
+            verdict = "worse" if high < 0 else "better" if low > 0 else "no clear difference"
+            if outcome and not outcome.adapted:
+                verdict = f"unchanged: needs {training.FEWEST} of each kind"
+            table.add_row(
+                label,
+                f"{row['rows']:,}",
+                str(row["positives"]),
+                f"{row['old']:.3f}",
+                f"{row['new']:.3f}",
+                f"{row['difference']:+.3f} ({low:+.3f} to {high:+.3f})",
+                trained,
+                verdict,
+            )
+        return table
+
+
+def read(paths, *, skip_bad_rows: bool = False) -> Dataset:
+    """Several data sets as one; the same folder twice is one.
+
+    Raises
+    ------
+    DataErrors, DataError
+    """
+    distinct = list({Path(path).resolve(): Path(path) for path in paths}.values())
+    return datasets.join([datasets.read_dataset(path, skip_bad_rows=skip_bad_rows) for path in distinct])
+
+
+def topic_rows(data: Dataset) -> tuple[list[Comment], np.ndarray]:
+    """Comments under an article whose off_topic was judged, and the labels."""
+    rows = data.comments[(data.comments["article_id"] != "") & data.comments[OFF_TOPIC].notna()]
+    comments = [
+        Comment(row.text, row.id, data.articles[row.article_id], row.parent_text)
+        for row in rows.itertuples()
+        if row.article_id in data.articles
+    ]
+    kept = [row.off_topic for row in rows.itertuples() if row.article_id in data.articles]
+    return comments, np.array(kept, dtype=float)
+
+
+def compare_models(old: Model, new: Model, test: Dataset) -> dict[str, dict]:
+    """Old and new model on the same rows, by label."""
+    found = {}
+    for label in TEXT_LABELS:
+        truth = test.comments[label].to_numpy(dtype=float)
+        known = np.isfinite(truth)
+        texts = list(test.comments["text"][known])
+        if not texts:
+            found[label] = compare([], [], [])
+            continue
+        found[label] = compare(
+            truth[known],
+            old.pipeline(label).decision_function(texts),
+            new.pipeline(label).decision_function(texts),
+        )
+    comments, truth = topic_rows(test)
+    if comments:
+        found[OFF_TOPIC] = compare(truth, old.topic.logits(comments), new.topic.logits(comments))
+    else:
+        found[OFF_TOPIC] = compare([], [], [])
+    return found
+
+
+def make(models: Path, data: Dataset, *, from_scratch=False, name="", seed=0, progress=None) -> Candidate:
+    """Train a candidate, compare it with the active model, and save it.
+
+    Parameters
+    ----------
+    models : path
+        Folder of the model versions; the shipped one must be among them unless `from_scratch`.
+    data : Dataset
+    from_scratch : bool
+        Train on `data` alone instead of adapting the shipped model.
+    name : str
+        Of the new version.
+    seed : int
+    progress : rich.progress.Progress, optional
+
+    Raises
+    ------
+    ModelError, DataError
+    """
+    steps = _steps(progress)
+    active = registry.load(models, registry.active(models))
+    train_rows, test_rows = datasets.held_out(data.comments)
+    train, test = data.part(train_rows), data.part(test_rows)
+    recipe = training.Recipe(seed=seed)
+    if from_scratch:
+        fitted = training.fit(train, recipe=recipe, steps=steps)
+        model, outcomes = fitted.model, {}
+        held = fitted.held
+        base = None
+    else:
+        base = registry.load(models, registry.DEFAULT)
+        model, outcomes, held = training.adapt(
+            base.model, train, recipe=recipe, seed=seed, progress=steps("Reading comments")
+        )
+    comparison = compare_models(active.model, model, test)
+    version = name or _name(model)
+    model.version = version
+    figures = card.measured(held, model.thresholds, recipe)
+    if base:
+        # What could not be measured anew still holds as the shipped model's card says.
+        for part, values in figures.items():
+            figures[part] = {**base.card[part], **values}
+    written = card.make(
+        version,
+        kind="from scratch" if from_scratch else "adapted",
+        data=data.sources,
+        recipe=recipe,
+        thresholds=model.thresholds,
+        figures=figures,
+        base=base.version if base else None,
+        compared_with=active.version,
+        comparison=comparison,
+        rows={label: int(np.isfinite(train.comments[label].to_numpy(dtype=float)).sum()) for label in LABELS},
+        outcomes={label: vars(outcome) for label, outcome in outcomes.items()},
+    )
+    folder = registry.save(models, version, model, written, report.page(written, held))
+    return Candidate(version, active.version, folder, comparison, outcomes)
+
+
+def _steps(progress):
+    if progress is None:
+        return lambda description: iter
+    return lambda description: lambda items: progress.track(list(items), description=description)
+
+
+def _name(model):
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{registry.digest(model)[:8]}"

@@ -1,0 +1,333 @@
+"""The command line: score, serve, train, and looking after models and API keys."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from moderation import __version__
+from moderation.comments import DataError
+from moderation.registry import ModelError
+from moderation.settings import ROOT, Settings
+
+# What a person can mend gets its one line; anything else is a fault and keeps its traceback.
+_MENDABLE = (DataError, ModelError)
+
+
+class _Group(click.Group):
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except _MENDABLE as error:
+            raise click.ClickException(str(error)) from None
+
+
+class _Command(click.Command):
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except _MENDABLE as error:
+            raise click.ClickException(str(error)) from None
+
+
+def _progress():
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )
+
+
+@click.group(cls=_Group)
+@click.version_option(__version__, prog_name="moderation")
+def main():
+    """Flag abusive, mocking and off-topic reader comments."""
+
+
+# ---------------------------------------------------------------------------------------- score
+
+
+@main.command()
+@click.argument("source", metavar="IN.csv", type=click.Path(allow_dash=True))
+@click.argument("target", metavar="OUT.csv", type=click.Path(allow_dash=True))
+@click.option(
+    "--articles",
+    metavar="ARTICLES.csv",
+    help="The articles that article_id names; without, off_topic is empty.",
+)
+@click.option("--model", "version", metavar="VERSION", default="", help="Model version; the active one by default.")
+@click.option("--models", type=click.Path(path_type=Path), default=None, help="Folder of the model versions.")
+def score(source, target, articles, version, models):
+    """Score the comments of a CSV or JSON Lines file.
+
+    OUT.csv gets the columns id, abusive, mocking, off_topic, flagged, a row for each comment in the same order.
+    A comment that cannot be scored keeps its row with empty scores, and standard error says why. "-" stands for
+    standard input and output.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from moderation.bulk import score_file
+    from moderation.comments import read_articles
+    from moderation.registry import active, load
+    from moderation.scorer import Scorer
+
+    models = models or Settings().models
+    scorer = Scorer(load(models, version or active(models)))
+    known = read_articles(articles) if articles else {}
+    console = Console(stderr=True)
+    if source == "-":
+        import io
+
+        lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
+        summary = score_file(scorer, source, target, known, lines)
+    else:
+        with Progress(console=console, disable=not console.is_terminal) as bar:
+            try:
+                lines = bar.open(source, "r", encoding="utf-8-sig", newline="", description="Scoring")
+            except OSError as error:
+                raise DataError(error.strerror or "cannot be read", file=source, mend="Check the path") from None
+            with lines:
+                summary = score_file(scorer, source, target, known, lines)
+    for problem in summary.problems:
+        click.echo(f"Warning: {problem}", err=True)
+    if summary.unknown_articles and articles:
+        click.echo(
+            f"Warning: {summary.unknown_articles:,} comments name an article that is not in {articles}; "
+            "their off_topic is empty",
+            err=True,
+        )
+    left = summary.not_scored + summary.not_written
+    click.echo(
+        f"{summary.scored:,} comments scored, {summary.flagged:,} flagged" + (f", {left:,} not scored" if left else ""),
+        err=True,
+    )
+    if summary.not_written:
+        sys.exit(1)
+
+
+# ---------------------------------------------------------------------------------------- serve
+
+
+@click.command(cls=_Command)
+@click.option("--host", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; 0 picks a free one.  [default: 8000]")
+@click.option("--model", metavar="VERSION", help="Model version; without, the active one is followed.")
+def serve(host, port, model):
+    """Serve the model over HTTP.
+
+    On a loopback address, and as long as no API key was made, requests from this machine need no key. Other
+    addresses need one: "python -m moderation keys create NAME" makes it.
+    """
+    from sqlalchemy.orm import Session
+    from waitress import create_server
+
+    from moderation import store
+    from moderation.app import create_app
+    from moderation.auth import is_loopback
+
+    given = {"host": host, "port": port, "model": model}
+    settings = Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
+    app = create_app(settings)
+    with Session(app.extensions["engine"]) as session:
+        keyed = store.any_key(session)
+    if not is_loopback(settings.host) and not keyed:
+        raise click.ClickException(
+            f"{settings.host} can be reached from other machines and no API key was made yet; "
+            "make one: python -m moderation keys create NAME"
+        )
+    version = app.extensions["serving"].get().version
+    try:
+        server = create_server(
+            app,
+            host=settings.host,
+            port=settings.port,
+            threads=settings.threads,
+            # Flask answers 413 itself; waitress must let it see such a body's length.
+            max_request_body_size=2**31,
+            ident=None,
+            # A request that a proxy passed on must be seen as such: it does not come from this machine.
+            clear_untrusted_proxy_headers=False,
+        )
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
+    mode = "with API keys" if keyed else "without API keys (demonstration mode)"
+    click.echo(f"Serving model {version} on http://{settings.host}:{server.effective_port} {mode}", err=True)
+    try:
+        server.run()
+    finally:
+        server.close()
+
+
+main.add_command(serve)
+
+
+# ---------------------------------------------------------------------------------------- train
+
+
+@click.command(cls=_Command)
+@click.option(
+    "--data",
+    "paths",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Labelled comments, a folder or a file; repeatable.",
+)
+@click.option("--from-scratch", is_flag=True, help="Ignore the shipped model; needs far more comments.")
+@click.option("--name", metavar="VERSION", default="", help="Name of the new version; made from the date by default.")
+@click.option("--promote", is_flag=True, help="Make the candidate active, if no label got worse.")
+@click.option("--force", is_flag=True, help="With --promote: even if a label got worse.")
+@click.option("--skip-bad-rows", is_flag=True, help="Leave out rows that break the format, and list them.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
+@click.option("--models", type=click.Path(path_type=Path), default=None, help="Folder of the model versions.")
+def train(paths, from_scratch, name, promote, force, skip_bad_rows, seed, models):
+    """Train a candidate on data/ and any --data, adapted from the shipped model.
+
+    A fixed fifth of the articles is kept out of training; on its comments the candidate is compared with the
+    active model. The candidate is written to models/VERSION/ and becomes active only with --promote, and only if no
+    label got worse beyond the confidence interval.
+    """
+    from rich.console import Console
+
+    from moderation import candidate
+
+    models = models or Settings().models
+    if force and not promote:
+        raise click.UsageError("--force needs --promote")
+    data = candidate.read([ROOT / "data", *paths], skip_bad_rows=skip_bad_rows)
+    for problem in data.problems:
+        click.echo(f"Skipped: {problem}", err=True)
+    with _progress() as progress:
+        made = candidate.make(models, data, from_scratch=from_scratch, name=name, seed=seed, progress=progress)
+    Console().print(made.table())
+    click.echo(f"Candidate {made.version} written to {made.folder}")
+    if not promote:
+        click.echo(f"To make it active: python -m moderation models activate {made.version}")
+        return
+    if made.worse and not force:
+        raise click.ClickException(
+            f"not promoted: {', '.join(made.worse)} got worse than in {made.active}; --force promotes all the same"
+        )
+    if made.worse:
+        click.secho(
+            f"WARNING: promoting although {', '.join(made.worse)} got worse than in {made.active} (--force)",
+            fg="red",
+            bold=True,
+            err=True,
+        )
+    from moderation.registry import activate
+
+    activate(models, made.version)
+    click.echo(f"{made.version} is active")
+
+
+main.add_command(train)
+
+
+@main.command("build-default")
+@click.option("--corpora", type=click.Path(path_type=Path), required=True, help="Folder of the training corpora.")
+@click.option("--models", type=click.Path(path_type=Path), default=None, help="Folder of the model versions.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
+def build_default(corpora, models, seed):
+    """Build the shipped model from the corpora and data/ ("make model")."""
+    from moderation import shipped
+
+    with _progress() as progress:
+        folder = shipped.build(corpora, models or Settings().models, seed=seed, progress=progress)
+    click.echo(f"Written to {folder}")
+
+
+# ---------------------------------------------------------------------------------------- models and keys
+
+
+@main.group("models")
+def models_group():
+    """List and activate model versions."""
+
+
+@models_group.command("list")
+@click.option("--models", type=click.Path(path_type=Path), default=None, help="Folder of the model versions.")
+def models_list(models):
+    """List the versions; a star marks the active one."""
+    from moderation.registry import active, versions
+
+    models = models or Settings().models
+    current = active(models)
+    for version in versions(models):
+        click.echo(f"{'*' if version == current else ' '} {version}")
+
+
+@models_group.command("activate")
+@click.argument("version")
+@click.option("--models", type=click.Path(path_type=Path), default=None, help="Folder of the model versions.")
+def models_activate(version, models):
+    """Make VERSION the one to serve; running services take it up."""
+    from moderation.registry import activate
+
+    activate(models or Settings().models, version)
+    click.echo(f"{version} is active")
+
+
+@main.group("keys")
+def keys_group():
+    """Make, list and revoke API keys."""
+
+
+def _session():
+    from sqlalchemy import create_engine
+    from sqlalchemy.orm import Session
+
+    from moderation import store
+
+    settings = Settings()
+    store.migrate(settings.database_url)
+    engine = create_engine(settings.database_url)
+    store.prepare_engine(engine)
+    return Session(engine)
+
+
+@keys_group.command("create")
+@click.argument("name")
+def keys_create(name):
+    """Make an API key for NAME and print it, once."""
+    from moderation import store
+
+    with _session() as session:
+        try:
+            key = store.create_key(session, name)
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+        session.commit()
+    click.echo(key)
+    click.echo("Keep it: it cannot be shown again. From now on every request needs a key.", err=True)
+
+
+@keys_group.command("list")
+def keys_list():
+    """List the keys' names."""
+    from moderation import store
+
+    with _session() as session:
+        for key in store.list_keys(session):
+            state = f"revoked {key.revoked:%Y-%m-%d}" if key.revoked else "valid"
+            click.echo(f"{key.name}\t{key.created:%Y-%m-%d}\t{state}")
+
+
+@keys_group.command("revoke")
+@click.argument("name")
+def keys_revoke(name):
+    """Make the key of NAME useless."""
+    from moderation import store
+
+    with _session() as session:
+        if not store.revoke_key(session, name):
+            raise click.ClickException(f"there is no valid key called {name!r}")
+        session.commit()
+    click.echo(f"{name} is revoked")

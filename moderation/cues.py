@@ -1,0 +1,401 @@
+"""Cues beside the n-grams: style, word classes, and which of them stand near each other.
+
+An n-gram knows that a word is an insult only if it met that word in training; these cues know it from the
+lists in `moderation.lexicon`, and know whom it is said to. Each cue is a number of about 0 to 2 and, where it
+comes from certain words, tells which.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left, bisect_right
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from moderation import lexicon
+from moderation.normal import Piece, pieces
+
+_CLASSES = {
+    "insult": lexicon.INSULT,
+    "contempt": lexicon.CONTEMPT,
+    "profanity": lexicon.PROFANITY,
+    "violence": lexicon.VIOLENCE,
+    "dehumanising": lexicon.DEHUMANISING,
+    "dismissal": lexicon.DISMISSAL,
+    "positive": lexicon.POSITIVE,
+    "praise": lexicon.PRAISE,
+    "misfortune": lexicon.MISFORTUNE,
+    "sarcasm": lexicon.SARCASM,
+    "intensity": lexicon.INTENSITY,
+    "hedging": lexicon.HEDGING,
+    "reasoning": lexicon.REASONING,
+    "second_person": lexicon.SECOND_PERSON,
+    "third_person": lexicon.THIRD_PERSON,
+    "first_person": lexicon.FIRST_PERSON,
+    "negation": lexicon.NEGATION,
+    "group": lexicon.GROUP,
+    "identity": lexicon.IDENTITY,
+}
+_CLASSES_OF: dict[str, tuple[str, ...]] = {}
+for _name, _words in _CLASSES.items():
+    for _word in _words:
+        _CLASSES_OF[_word] = (*_CLASSES_OF.get(_word, ()), _name)
+
+_DENSE_CLASSES = (
+    "insult",
+    "contempt",
+    "profanity",
+    "second_person",
+    "third_person",
+    "positive",
+    "praise",
+    "sarcasm",
+)
+
+# Phrases of several words, as regular expressions over the normalised text.
+_PHRASES = {
+    "attack_phrase": (
+        r"shut (?:the \w+ )?up|go back to|get (?:a life|lost|a job|a grip|over it|help|out of)|grow up|piss off|"
+        r"fuck off|bugger off|screw you|up yours|drop dead|kill yourself|go (?:to hell|away|home)|crawl back|"
+        r"your (?:mom|mother|head|ass|meds|kind|ilk|sort)|what(?:'s| is) wrong with you|you make me sick|"
+        r"shame on you|"
+        r"how dare you|you people|people like you|low (?:iq|life|information)|brain ?(?:dead|cells?|less|washed)|"
+        r"mental(?:ly)? (?:ill|illness|case|midget)|waste of (?:space|oxygen|skin|air)|"
+        r"piece of (?:shit|crap|garbage|work|trash)|deserves? to (?:die|rot|be shot)|"
+        r"should be (?:shot|hanged|hung|deported|jailed|locked|fired|ashamed)|full of (?:shit|crap|it)|kiss my|"
+        r"suck (?:it|my)|son of a|village idiot|tin ?foil|lock (?:him|her|them) up|(?:too|so|as) (?:stupid|dumb)|"
+        r"half a brain|no (?:brain|clue)|have a clue"
+    ),
+    "sarcastic_phrase": (
+        r"oh,? (?:yes|yeah|sure|right|well|no|wait|really|my|great|please|look|the|boy|i)|yeah?,? (?:right|sure)|"
+        r"sure,? (?:because|let's|that|it)|of course|what could (?:possibly )?go wrong|good luck with|"
+        r"how (?:nice|lovely|convenient|dare|clever|surprising|wonderful|cute)|"
+        r"thank(?:s| you) (?:so much )?for (?:the|your|proving|enlighten|sharing|making|nothing|clear|explain)|"
+        r"just what (?:we|the|i)|what we need|i'm sure|i guess|let me guess|who knew|who(?:'d| would) have|"
+        r"what a (?:surprise|shock|great|joke|wonderful|novel|concept|guy|shame|country|brilliant)|"
+        r"no (?:kidding|wonder)|"
+        r"you don't say|(?:god|heaven) forbid|(?:nice|good|great) (?:try|job)|well done|way to go|here we go|"
+        r"there you go|next thing you know|if only|as if|give me a break|gimme a break|dream on|like that's|and pigs|"
+        r"(?:pray|please|do) tell|tell us|imagine that|go figure|a whole new|must be (?:nice|so|great|the|a)|"
+        r"because (?:we all|everyone knows|nothing says|that|god)|(?:we all|everyone|everybody) knows?|don't worry|"
+        r"how about we|why (?:not|don't we)|maybe (?:we|you) (?:should|could|can)|let's (?:just|all|not)|"
+        r"so (?:much|glad|happy|proud|nice|good)|isn't it|aren't (?:we|you|they)|can't wait|"
+        r"love (?:it|how|that|when|the|being)|my favou?rite|you?'?ve? gotta|poor (?:little|baby|thing|guy|you)|"
+        r"cry me|i wonder|wonder (?:if|how|why)"
+    ),
+    "civil_phrase": (
+        r"thank you|i agree|good point|well said|i (?:think|believe|understand|hope)|in my (?:opinion|experience)|"
+        r"i would|"
+        r"would be|i don't think|according to|for example|fair enough|(?:good|great) article|well written"
+    ),
+}
+_PHRASES = {name: re.compile(rf"(?<![^\W_])(?:{pattern})(?![^\W_])") for name, pattern in _PHRASES.items()}
+
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+_CAPITALS = re.compile(r"\b[A-Z]{3,}\b")
+_ELLIPSIS = re.compile(r"\.\.+|…")
+_SCARE_QUOTES = re.compile(r'["“”][^"“”\n]{1,30}["“”]')
+_QUOTATION = re.compile(r'["“”][^"“”\n]{31,400}["“”]|^>', re.M)
+_SENTENCE_END = re.compile(r"[.!?]+(?:\s|$)")
+_HAPPY = re.compile(
+    "[\U0001f600-\U0001f60f\U0001f642\U0001f44d\U0001f389\u2764\U0001f60d\U0001f970]|(?<!\\w)[:;]-?[)D]"
+)
+_SCORNFUL = re.compile(
+    "[\U0001f620-\U0001f62f\U0001f644\U0001f643\U0001f44f\U0001f612\U0001f611\U0001f926\U0001f921\U0001f4a9"
+    "\U0001f602\U0001f923\U0001f62d]|(?<!\\w):-?[(/]"
+)
+
+_STYLE = [
+    "length",
+    "length_squared",
+    "short",
+    "word_length",
+    "capitals",
+    "capitals_share",
+    "all_capitals",
+    "lower_start",
+    "no_end",
+    "exclamations",
+    "many_exclamations",
+    "questions",
+    "many_questions",
+    "ends_question",
+    "ends_exclamation",
+    "ellipses",
+    "scare_quotes",
+    "quotations",
+    "happy_sign",
+    "scornful_sign",
+    "hashtag",
+    "link",
+    "mention",
+    "digits",
+    "brackets",
+    "line_breaks",
+    "asterisk",
+    "sentences",
+    "sentence_length",
+]
+_NEAR = [
+    "plain_insult",
+    "negated_insult",
+    "insult_to_you",
+    "scorn_of_you",
+    "scorn_of_group",
+    "scorn_of_them",
+    "called_insult",
+    "scorn_first",
+    "scorn_twice",
+    "scorn_often",
+    "insult_quoted",
+    "violence_to_people",
+    "profanity_to_you",
+    "praise_of_misfortune",
+    "praise_exclaimed",
+    "praise_of_you",
+    "praise_first",
+    "praise_negated",
+    "praise_asked",
+    "sarcasm_first",
+    "sarcastic_praise",
+    "identity_scorned",
+]
+NAMES = (
+    *_STYLE,
+    *(f"words_{name}" for name in _CLASSES),
+    *(f"share_{name}" for name in _DENSE_CLASSES),
+    *_NEAR,
+    *_PHRASES,
+)
+_INDEX = {name: index for index, name in enumerate(NAMES)}
+
+
+def cues(text: str, found: list[Piece] | None = None) -> tuple[np.ndarray, dict[int, list[int]]]:
+    """The cues of one comment.
+
+    Parameters
+    ----------
+    text : str
+    found : list of Piece, optional
+        Its pieces, where they are known already.
+
+    Returns
+    -------
+    values : ndarray of float64, shape (len(NAMES),)
+    places : dict of int to list of int
+        For a cue that comes from words, by its index in `NAMES`: the indices of the pieces.
+    """
+    found = pieces(text) if found is None else found
+    values, places = np.zeros(len(NAMES)), {}
+    words, piece_of, classes = [], [], {}
+    for index, piece in enumerate(found):
+        for word in piece_words(piece.text):
+            for name in _CLASSES_OF.get(word, ()):
+                classes.setdefault(name, []).append(len(words))
+            words.append(word)
+            piece_of.append(index)
+
+    def put(name, value, hits=()):
+        if value:
+            values[_INDEX[name]] = value
+            if hits:
+                places[_INDEX[name]] = sorted({piece_of[hit] for hit in hits})
+
+    _style(text, found, words, put)
+    _near(classes, len(words), words, text, put)
+    for name in _CLASSES:
+        hits = classes.get(name)
+        if hits:
+            put(f"words_{name}", math.log1p(len(hits)), hits)
+            if name in _DENSE_CLASSES:
+                put(f"share_{name}", min(1.0, 3 * len(hits) / math.sqrt(len(words) + 9)), hits)
+    _phrases(found, values, places)
+    return values, places
+
+
+def piece_words(piece: str) -> list[str]:
+    """The words in a normalised piece."""
+    return [piece] if piece.isalpha() else _WORD.findall(piece)
+
+
+def _style(text, found, words, put):
+    count = max(len(words), 1)
+    size = math.log1p(count) / 3
+    put("length", size)
+    put("length_squared", size * size)
+    put("short", float(count <= 8))
+    put("word_length", sum(map(len, words)) / count / 5)
+    capitals = len(_CAPITALS.findall(text))
+    put("capitals", min(capitals, 5) / 2)
+    put("capitals_share", min(1.0, 2 * capitals / count))
+    letters = [c for c in text if c.isalpha()] if capitals else []
+    put(
+        "all_capitals",
+        float(count >= 3 and len(letters) > 0 and sum(map(str.isupper, letters)) > 0.7 * len(letters)),
+    )
+    bare = text.strip()
+    put("lower_start", float(bare[:1].islower()))
+    put("no_end", float(bare[-1:].isalnum()))
+    put("exclamations", min(text.count("!"), 4) / 2)
+    put("many_exclamations", float("!!" in text))
+    put("questions", min(text.count("?"), 4) / 2)
+    put("many_questions", float("??" in text or "?!" in text or "!?" in text))
+    put("ends_question", float(bare.endswith("?")))
+    put("ends_exclamation", float(bare.endswith("!")))
+    put("ellipses", min(len(_ELLIPSIS.findall(text)), 3) / 2)
+    if '"' in text or "“" in text or "”" in text or ">" in text:
+        put("scare_quotes", min(len(_SCARE_QUOTES.findall(text)), 3) / 2)
+        put("quotations", min(len(_QUOTATION.findall(text)), 2))
+    put("happy_sign", float(_HAPPY.search(text) is not None))
+    put("scornful_sign", float(_SCORNFUL.search(text) is not None))
+    put("hashtag", float("#" in text))
+    put("link", float(any(piece.text == "urlurl" for piece in found)))
+    put("mention", float("@" in text))
+    put("digits", min(sum(piece.text[:1].isdigit() for piece in found), 4) / 2)
+    put("brackets", min(text.count("("), 3) / 2)
+    put("line_breaks", min(text.count("\n"), 4) / 2)
+    put("asterisk", float("*" in text))
+    sentences = max(1, len(_SENTENCE_END.findall(text)))
+    put("sentences", math.log1p(sentences))
+    put("sentence_length", math.log1p(count / sentences) / 3)
+
+
+def _beside(place, others, before, after):
+    """Whether one of the sorted places `others` lies from `before` words before to `after` words after."""
+    return bisect_left(others, place - before) < bisect_right(others, place + after)
+
+
+def _near(classes, count, words, text, put):
+    none = []
+    insult, you, negation = (classes.get(name, none) for name in ("insult", "second_person", "negation"))
+    they, positive, sarcasm = (classes.get(name, none) for name in ("third_person", "positive", "sarcasm"))
+    group = sorted({*classes.get("group", none), *classes.get("identity", none)})
+    scorn = sorted({*insult, *classes.get("contempt", none)})
+    if scorn:
+        plain = [i for i in insult if not _beside(i, negation, 3, -1)]
+        negated = [i for i in insult if _beside(i, negation, 3, -1)]
+        put("plain_insult", float(bool(plain)), plain)
+        put("negated_insult", float(bool(negated)), negated)
+        for name, these, whom, before, after in (
+            ("insult_to_you", plain, you, 5, 2),
+            ("scorn_of_you", scorn, you, 5, 3),
+            ("scorn_of_group", scorn, group, 6, 6),
+            ("scorn_of_them", scorn, they, 6, 4),
+            ("identity_scorned", insult, classes.get("identity", none), 4, 4),
+        ):
+            hits = [i for i in these if _beside(i, whom, before, after)] if whom else none
+            put(name, float(bool(hits)), hits)
+        called = [i for i in insult if i and words[i - 1] in _CALLING or i > 1 and words[i - 2] in _COPULA]
+        put("called_insult", float(bool(called)), called)
+        put("scorn_first", float(scorn[0] < 3), scorn[:1])
+        put("scorn_twice", float(len(scorn) >= 2), scorn)
+        put("scorn_often", float(len(scorn) >= 4), scorn)
+        if insult and ('"' in text or "“" in text):
+            quoted = set(_WORD.findall(" ".join(_SCARE_QUOTES.findall(text) + _QUOTATION.findall(text)).lower()))
+            put("insult_quoted", float(any(words[i] in quoted for i in insult)))
+    violence = classes.get("violence", none)
+    if violence:
+        people = sorted({*group, *they, *you})
+        hits = [i for i in violence if _beside(i, people, 5, 5)]
+        put("violence_to_people", float(bool(hits)), hits)
+    hits = [i for i in classes.get("profanity", none) if _beside(i, you, 4, 4)]
+    put("profanity_to_you", float(bool(hits)), hits)
+    if positive:
+        put("praise_of_misfortune", float(bool(scorn or classes.get("misfortune"))), positive)
+        put("praise_exclaimed", float("!" in text), positive)
+        put("praise_asked", float("?" in text), positive)
+        put("praise_first", float(positive[0] < 3), positive[:1])
+        put("sarcastic_praise", float(bool(sarcasm)), positive)
+        for name, whom, before, after in (("praise_of_you", you, 4, 4), ("praise_negated", negation, 3, -1)):
+            hits = [i for i in positive if _beside(i, whom, before, after)]
+            put(name, float(bool(hits)), hits)
+    put("sarcasm_first", float(bool(sarcasm) and sarcasm[0] == 0), sarcasm[:1])
+
+
+_COPULA = frozenset(
+    [
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "you're",
+        "he's",
+        "she's",
+        "they're",
+        "what",
+        "such",
+        "like",
+        "call",
+        "called",
+    ]
+)
+_CALLING = _COPULA | frozenset(
+    [
+        "you",
+        "another",
+        "these",
+        "those",
+        "fucking",
+        "bloody",
+        "damn",
+        "stupid",
+        "total",
+        "complete",
+        "absolute",
+        "utter",
+    ]
+)
+
+
+def _phrases(found, values, places):
+    text = " ".join(piece.text for piece in found)
+    starts = None
+    for name, pattern in _PHRASES.items():
+        hits = [match.span() for match in pattern.finditer(text)]
+        if not hits:
+            continue
+        if starts is None:
+            starts, position = [], 0
+            for piece in found:
+                starts.append(position)
+                position += len(piece.text) + 1
+        values[_INDEX[name]] = min(len(hits), 3) / 1.5
+        places[_INDEX[name]] = sorted(
+            {index for begin, end in hits for index in range(bisect_right(starts, begin) - 1, bisect_left(starts, end))}
+        )
+
+
+class Cues(TransformerMixin, BaseEstimator):
+    """The cues as a scikit-learn transformer: each scaled to unit spread as seen in training.
+
+    Parameters
+    ----------
+    clip : float
+        Largest value after scaling, so that one odd comment cannot outweigh its words.
+
+    Attributes
+    ----------
+    mean_, scale_ : ndarray of float64, shape (len(NAMES),)
+    """
+
+    def __init__(self, clip=4.0):
+        self.clip = clip
+
+    def fit(self, texts, y=None):
+        values = np.array([cues(text)[0] for text in texts])
+        self.mean_ = values.mean(axis=0)
+        self.scale_ = values.std(axis=0) + 1e-3
+        return self
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        return np.clip((values - self.mean_) / self.scale_, -self.clip, self.clip)
+
+    def transform(self, texts):
+        return sparse.csr_matrix(self.scaled(np.array([cues(text)[0] for text in texts]).reshape(-1, len(NAMES))))
+
+    def get_feature_names_out(self, input_features=None):
+        return np.array(NAMES, dtype=object)

@@ -1,0 +1,200 @@
+"""How good a model is: ranking, curves, calibration, and how sure one can be of each figure."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from moderation.thresholds import METRICS
+
+RESAMPLES = 300
+
+
+def harden(labels: np.ndarray) -> np.ndarray:
+    """Soft labels as yes or no: yes from a half up."""
+    return np.asarray(labels) >= 0.5
+
+
+def auc(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Area under the ROC curve; NaN where only one class is there."""
+    truth = harden(labels)
+    return float(roc_auc_score(truth, scores)) if 0 < truth.sum() < len(truth) else float("nan")
+
+
+def resamples(labels: np.ndarray, *, n: int = RESAMPLES, seed: int = 0):
+    """Bootstrap row positions, both classes keeping their size.
+
+    Yields
+    ------
+    ndarray of int64
+    """
+    truth = harden(labels)
+    rng = np.random.default_rng(seed)
+    classes = [np.flatnonzero(truth), np.flatnonzero(~truth)]
+    for _ in range(n):
+        yield np.concatenate([rng.choice(rows, len(rows)) for rows in classes if len(rows)])
+
+
+def interval(values) -> list[float]:
+    """The 95 % percentile interval of bootstrap values."""
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return [float(low), float(high)]
+
+
+def auc_with_interval(labels: np.ndarray, scores: np.ndarray, *, seed: int = 0) -> dict:
+    """ROC AUC with its 95 % bootstrap interval.
+
+    Returns
+    -------
+    dict
+        ``auc, interval, rows, positives``; the first two None where only one class is there.
+    """
+    labels, scores = np.asarray(labels), np.asarray(scores)
+    point = auc(labels, scores)
+    found = {"rows": len(labels), "positives": int(harden(labels).sum())}
+    if np.isnan(point):
+        return {"auc": None, "interval": None, **found}
+    draws = [auc(labels[rows], scores[rows]) for rows in resamples(labels, seed=seed)]
+    return {"auc": point, "interval": interval(draws), **found}
+
+
+def compare(labels: np.ndarray, old: np.ndarray, new: np.ndarray, *, seed: int = 0) -> dict:
+    """ROC AUC of two models on the same rows, and their difference with its 95 % interval.
+
+    Returns
+    -------
+    dict
+        ``old, new, difference, interval, rows, positives``; the first four None where only one class is there.
+    """
+    labels, old, new = np.asarray(labels), np.asarray(old), np.asarray(new)
+    found = {"rows": len(labels), "positives": int(harden(labels).sum())}
+    if len(labels) == 0 or np.isnan(auc(labels, old)):
+        return {"old": None, "new": None, "difference": None, "interval": None, **found}
+    # The same resample for both: what makes a row hard is common to the two models and cancels out.
+    draws = [auc(labels[r], new[r]) - auc(labels[r], old[r]) for r in resamples(labels, seed=seed)]
+    before, after = auc(labels, old), auc(labels, new)
+    return {"old": before, "new": after, "difference": after - before, "interval": interval(draws), **found}
+
+
+def rate_weights(labels: np.ndarray, base_rate: float, weights: np.ndarray | None = None) -> np.ndarray:
+    """Row weights (soft labels counted as shares) that make the positives `base_rate` of the whole.
+
+    Parameters
+    ----------
+    labels : ndarray of float, shape (n,)
+    base_rate : float in 0..1
+    weights : ndarray of float, shape (n,), optional
+        How much each row counts among its like.
+
+    Returns
+    -------
+    ndarray of float64, shape (2, n)
+        Weight of each row as a negative and as a positive.
+    """
+    labels = np.asarray(labels, dtype=float)
+    positive, negative = labels.sum(), (1 - labels).sum()
+    return np.stack([(1 - labels) * (1 - base_rate) / max(negative, 1e-9), labels * base_rate / max(positive, 1e-9)])
+
+
+def curve(
+    labels: np.ndarray, probabilities: np.ndarray, base_rate: float, *, weights=None, points: int = 200
+) -> dict[str, list[float]]:
+    """Precision, recall and more over the thresholds, as they would be at `base_rate`.
+
+    Corpora hold far more abuse than a newsroom sees; precision is only meaningful at a realistic rate.
+
+    Parameters
+    ----------
+    labels : ndarray of float, shape (n,)
+        0..1; a soft label counts as that share of a positive.
+    probabilities : ndarray of float, shape (n,)
+    base_rate : float
+        Share of positives to assume.
+    weights : ndarray of float, shape (n,), optional
+    points : int
+
+    Returns
+    -------
+    dict of str to list of float
+        The metrics of `moderation.thresholds.METRICS` at rising thresholds.
+    """
+    probabilities = np.asarray(probabilities, dtype=float)
+    negative, positive = rate_weights(labels, base_rate, weights)
+    order = np.argsort(probabilities, kind="stable")
+    ranked = probabilities[order]
+    # What is flagged at a threshold is everything from its place on.
+    hits = np.concatenate([np.cumsum(positive[order][::-1])[::-1], [0.0]])
+    alarms = np.concatenate([np.cumsum(negative[order][::-1])[::-1], [0.0]])
+    wanted = np.unique(
+        np.round(np.concatenate([np.quantile(ranked, np.linspace(0, 1, points)), np.linspace(0.02, 0.98, 49)]), 6)
+    )
+    places = np.searchsorted(ranked, wanted, side="left")
+    true, false = hits[places], alarms[places]
+    flagged = true + false
+    keep = flagged > 0
+    true, false, flagged, wanted = true[keep], false[keep], flagged[keep], wanted[keep]
+    precision, recall = true / flagged, true / base_rate
+    values = {
+        "threshold": wanted,
+        "precision": precision,
+        "recall": recall,
+        "fpr": false / (1 - base_rate),
+        "flag_rate": flagged,
+        "f1": 2 * precision * recall / np.maximum(precision + recall, 1e-12),
+    }
+    return {name: [round(float(value), 6) for value in values[name]] for name in METRICS}
+
+
+def at_threshold(labels, probabilities, threshold: float, base_rate: float, weights=None) -> dict[str, float]:
+    """Precision, recall, false-positive rate and flag rate at one threshold and base rate."""
+    negative, positive = rate_weights(labels, base_rate, weights)
+    flagged = np.asarray(probabilities) >= threshold
+    true, false = positive[flagged].sum(), negative[flagged].sum()
+    return {
+        "precision": float(true / (true + false)) if true + false else float("nan"),
+        "recall": float(true / base_rate),
+        "fpr": float(false / (1 - base_rate)),
+        "flag_rate": float(true + false),
+    }
+
+
+def at_threshold_with_intervals(
+    labels, probabilities, threshold, base_rate, weights=None, *, seed=0
+) -> dict[str, dict]:
+    """As `at_threshold`, each figure with its 95 % bootstrap interval: ``{metric: {value, interval}}``."""
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities)
+    weights = np.ones(len(labels)) if weights is None else weights
+    point = at_threshold(labels, probabilities, threshold, base_rate, weights)
+    draws = [
+        at_threshold(labels[rows], probabilities[rows], threshold, base_rate, weights[rows])
+        for rows in resamples(labels, n=200, seed=seed)
+    ]
+    return {name: {"value": point[name], "interval": interval([draw[name] for draw in draws])} for name in point}
+
+
+def reliability(labels, probabilities, base_rate: float, weights=None, *, bins: int = 10) -> dict:
+    """How far probabilities are from observed shares, at `base_rate`.
+
+    Bins hold equal weight. The expected calibration error is the weighted mean distance between a bin's mean
+    probability and its observed share (Naeini et al., AAAI 2015).
+
+    Returns
+    -------
+    dict
+        ``predicted, observed, weight`` (lists of `bins` floats) and ``ece``.
+    """
+    negative, positive = rate_weights(labels, base_rate, weights)
+    weight = negative + positive
+    order = np.argsort(probabilities, kind="stable")
+    place = np.minimum((np.cumsum(weight[order]) * bins / weight.sum()).astype(int), bins - 1)
+    share = np.bincount(place, weight[order], minlength=bins)
+    predicted = np.bincount(place, (weight * np.asarray(probabilities))[order], minlength=bins) / np.maximum(
+        share, 1e-12
+    )
+    observed = np.bincount(place, positive[order], minlength=bins) / np.maximum(share, 1e-12)
+    return {
+        "predicted": [float(v) for v in predicted],
+        "observed": [float(v) for v in observed],
+        "weight": [float(v) for v in share / share.sum()],
+        "ece": float((share * np.abs(predicted - observed)).sum() / share.sum()),
+    }

@@ -1,0 +1,323 @@
+"""From text to numbers: TF-IDF of word and character n-grams, and cues.
+
+`make_union` gives the scikit-learn transformer that training fits. `Vectors` computes exactly the same numbers
+from the fitted transformer, several times faster: a character n-gram never crosses white space, so the n-grams of
+a piece of text are looked up once and reused wherever the piece comes again.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import numpy as np
+from scipy import sparse
+from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
+from sklearn.pipeline import FeatureUnion
+
+from moderation.cues import NAMES as CUE_NAMES
+from moderation.cues import Cues, cues
+from moderation.normal import Piece, normalise, pieces
+
+WORDS, CHARACTERS, CUES = "words", "characters", "cues"
+
+_TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*|!+|\?+|\.{2,}|\"|[^\x00-\x7f\w\s]")
+_NUMBER = re.compile(r"\d+")
+
+
+@functools.lru_cache(maxsize=65_536)
+def piece_tokens(piece: str) -> tuple[str, ...]:
+    """The words, and the punctuation that carries tone, of one normalised piece."""
+    return tuple(token[:2] if token[0] in "!?." else _NUMBER.sub("0", token) for token in _TOKEN.findall(piece))
+
+
+def word_ngrams(text: str) -> list[str]:
+    """Words and word pairs of a comment."""
+    tokens = [token for piece in normalise(text).split() for token in piece_tokens(piece)]
+    return tokens + [f"{first} {second}" for first, second in zip(tokens, tokens[1:], strict=False)]
+
+
+def character_ngrams(piece: str, shortest: int, longest: int) -> list[str]:
+    """The n-grams that scikit-learn's ``char_wb`` finds in one piece."""
+    padded = f" {piece} "
+    size = len(padded)
+    found = []
+    for n in range(shortest, longest + 1):
+        if n >= size:
+            found.append(padded)
+            break  # a piece shorter than n is counted once, whole
+        found += [padded[begin : begin + n] for begin in range(size - n + 1)]
+    return found
+
+
+def make_union(*, min_df=3, characters=(2, 5), max_words=None, max_characters=None, cue_weight=0.1) -> FeatureUnion:
+    """The transformer that training fits; its parts are named `WORDS`, `CHARACTERS` and `CUES`.
+
+    Parameters
+    ----------
+    min_df : int
+        Comments in which an n-gram must occur.
+    characters : (int, int)
+        Shortest and longest character n-gram.
+    max_words, max_characters : int, optional
+        Keep only the most frequent.
+    cue_weight : float
+        Of the scaled cues, against 1 for the n-grams: the smaller, the more they are regularised.
+    """
+    shared = {"sublinear_tf": True, "min_df": min_df}
+    return FeatureUnion(
+        [
+            (WORDS, TfidfVectorizer(analyzer=word_ngrams, max_features=max_words, **shared)),
+            (
+                CHARACTERS,
+                TfidfVectorizer(
+                    analyzer="char_wb",
+                    preprocessor=normalise,
+                    ngram_range=characters,
+                    max_features=max_characters,
+                    **shared,
+                ),
+            ),
+            (CUES, Cues()),
+        ],
+        transformer_weights={CUES: cue_weight},
+    )
+
+
+class Vectors:
+    """What a fitted union computes, from arrays.
+
+    Parameters
+    ----------
+    union : FeatureUnion
+        Fitted, as `make_union` gives.
+
+    Attributes
+    ----------
+    n_words, n_ngrams, n_features : int
+        Features are numbered as the union numbers them: words, then characters, then cues.
+    """
+
+    def __init__(self, union: FeatureUnion):
+        parts = dict(union.transformer_list)
+        words, characters, self.cues = parts[WORDS], parts[CHARACTERS], parts[CUES]
+        self._words = words.vocabulary_
+        self.n_words = len(self._words)
+        self.n_ngrams = self.n_words + len(characters.vocabulary_)
+        self.n_features = self.n_ngrams + len(self.cues.mean_)
+        self._idf = np.concatenate([words.idf_, characters.idf_])
+        self._cue_weight = (union.transformer_weights or {}).get(CUES, 1.0)
+        shortest, longest = characters.ngram_range
+        vocabulary, offset = characters.vocabulary_, self.n_words
+
+        @functools.lru_cache(maxsize=32_768)
+        def piece_ids(piece: str) -> np.ndarray:
+            found = [vocabulary.get(gram) for gram in character_ngrams(piece, shortest, longest)]
+            return np.array([index + offset for index in found if index is not None], dtype=np.int64)
+
+        self._piece_ids = piece_ids
+
+    def ngrams(self, found: list[Piece]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The known n-grams of a comment, one entry an occurrence.
+
+        Returns
+        -------
+        ids, first, last : ndarray of int64, shape (occurrences,)
+            Feature number, and the first and last piece that the n-gram touches.
+        """
+        ids, where = [], []
+        for index, piece in enumerate(found):
+            part = self._piece_ids(piece.text)
+            ids.append(part)
+            where.append(np.full(len(part), index))
+        words, first, last = [], [], []
+        previous, before = None, 0
+        lookup = self._words.get
+        for index, piece in enumerate(found):
+            for token in piece_tokens(piece.text):
+                word = lookup(token)
+                if word is not None:
+                    words.append(word)
+                    first.append(index)
+                    last.append(index)
+                if previous is not None:
+                    pair = lookup(f"{previous} {token}")
+                    if pair is not None:
+                        words.append(pair)
+                        first.append(before)
+                        last.append(index)
+                previous, before = token, index
+        ids = np.concatenate([np.array(words, dtype=np.int64), *ids])
+        pieces_of = np.concatenate(where) if where else np.zeros(0, dtype=np.int64)
+        return (
+            ids,
+            np.concatenate([np.array(first, dtype=np.int64), pieces_of]),
+            np.concatenate([np.array(last, dtype=np.int64), pieces_of]),
+        )
+
+    def ids(self, found: list[Piece]) -> list[np.ndarray]:
+        """As `ngrams`, the feature numbers alone: arrays to be concatenated."""
+        words, previous = [], None
+        lookup = self._words.get
+        for piece in found:
+            for token in piece_tokens(piece.text):
+                word = lookup(token)
+                if word is not None:
+                    words.append(word)
+                if previous is not None:
+                    pair = lookup(f"{previous} {token}")
+                    if pair is not None:
+                        words.append(pair)
+                previous = token
+        return [np.array(words, dtype=np.int64), *(self._piece_ids(piece.text) for piece in found)]
+
+    def weigh(self, ids: np.ndarray, rows: np.ndarray, n_rows: int):
+        """TF-IDF weights of n-gram occurrences.
+
+        Parameters
+        ----------
+        ids, rows : ndarray of int64, shape (occurrences,)
+            Feature number and comment of each occurrence.
+        n_rows : int
+
+        Returns
+        -------
+        rows, ids, counts, weights : ndarray, shape (distinct n-grams of all comments,)
+        """
+        keys, counts = np.unique(rows * self.n_ngrams + ids, return_counts=True)
+        rows, ids = np.divmod(keys, self.n_ngrams)
+        weights = (np.log(counts) + 1.0) * self._idf[ids]
+        block = 2 * rows + (ids >= self.n_words)
+        norms = np.sqrt(np.bincount(block, weights * weights, minlength=2 * n_rows))
+        return rows, ids, counts, weights / norms[block]
+
+    def cue_row(self, text: str, found: list[Piece]):
+        """The scaled and weighted cues of a comment, and the pieces they come from."""
+        values, places = cues(text, found)
+        return self.cues.scaled(values) * self._cue_weight, places
+
+    def linear(self, texts: list[str], coefficients: np.ndarray) -> np.ndarray:
+        """Products of comments and coefficients.
+
+        Parameters
+        ----------
+        texts : list of n str
+        coefficients : ndarray of float64, shape (n_outputs, n_features)
+
+        Returns
+        -------
+        ndarray of float64, shape (n, n_outputs)
+        """
+        if not texts:
+            return np.zeros((0, len(coefficients)))
+        parts, sizes, cue_rows = [], [], []
+        for text in texts:
+            found = pieces(text)
+            arrays = self.ids(found)
+            sizes.append(sum(map(len, arrays)))
+            parts.extend(arrays)
+            cue_rows.append(cues(text, found)[0])
+        rows = np.repeat(np.arange(len(texts)), sizes)
+        rows, ids, _, weights = self.weigh(np.concatenate(parts), rows, len(texts))
+        dense = self.cues.scaled(np.array(cue_rows)) * self._cue_weight
+        return dense @ coefficients[:, self.n_ngrams :].T + np.stack(
+            [np.bincount(rows, weights * line[ids], minlength=len(texts)) for line in coefficients], axis=1
+        )
+
+
+class Corpus:
+    """N-gram counts and cues of many comments, counted once and fitted on any part of them.
+
+    Cross-validation needs a vocabulary and document frequencies of the training rows alone; from the counts of all
+    rows these are a matter of choosing columns.
+
+    Parameters
+    ----------
+    texts : sequence of n str
+    characters : (int, int)
+        Shortest and longest character n-gram.
+    progress : callable, optional
+        Wraps an iterable to show how far it is.
+    """
+
+    def __init__(self, texts, *, characters=(2, 5), progress=iter):
+        self.characters = characters
+        word_ids, character_ids, piece_ids = {}, {}, {}
+        words, letters, self.cue_values = [], [], np.zeros((len(texts), len(CUE_NAMES)))
+        for row, text in enumerate(progress(texts)):
+            found = pieces(text)
+            self.cue_values[row] = cues(text, found)[0]
+            tokens = [token for piece in found for token in piece_tokens(piece.text)]
+            tokens += [f"{first} {second}" for first, second in zip(tokens, tokens[1:], strict=False)]
+            words.append(np.array([word_ids.setdefault(token, len(word_ids)) for token in tokens], dtype=np.int32))
+            parts = []
+            for piece in found:
+                ids = piece_ids.get(piece.text)
+                if ids is None:
+                    grams = character_ngrams(piece.text, *characters)
+                    ids = np.array(
+                        [character_ids.setdefault(gram, len(character_ids)) for gram in grams], dtype=np.int32
+                    )
+                    if len(piece.text) <= 40:
+                        piece_ids[piece.text] = ids
+                parts.append(ids)
+            letters.append(np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32))
+        self._blocks = {
+            WORDS: (list(word_ids), _counts(words, len(word_ids))),
+            CHARACTERS: (list(character_ids), _counts(letters, len(character_ids))),
+        }
+
+    def fit(self, rows, *, min_df=3, max_words=None, max_characters=None, cue_weight=0.1) -> FeatureUnion:
+        """What `make_union` gives when fitted on the texts at `rows`.
+
+        Ties in frequency, where a maximum cuts, are settled by the alphabet.
+        """
+        union = make_union(
+            min_df=min_df,
+            characters=self.characters,
+            max_words=max_words,
+            max_characters=max_characters,
+            cue_weight=cue_weight,
+        )
+        parts = dict(union.transformer_list)
+        for name, limit in ((WORDS, max_words), (CHARACTERS, max_characters)):
+            names, counts = self._blocks[name]
+            part = counts[rows]
+            frequency = np.bincount(part.indices, minlength=part.shape[1])
+            kept = sorted((names[i], i) for i in np.flatnonzero(frequency >= min_df))
+            if limit is not None and len(kept) > limit:
+                total = np.asarray(part.sum(axis=0)).ravel()
+                kept = sorted(sorted(kept, key=lambda item: (-total[item[1]], item[0]))[:limit])
+            columns = np.array([i for _, i in kept], dtype=np.int64)
+            idf = TfidfTransformer(sublinear_tf=True).fit(part[:, columns].astype(np.float64)).idf_
+            parts[name].set_params(vocabulary={gram: place for place, (gram, _) in enumerate(kept)})
+            parts[name].idf_ = idf
+        parts[CUES].mean_ = self.cue_values[rows].mean(axis=0)
+        parts[CUES].scale_ = self.cue_values[rows].std(axis=0) + 1e-3
+        return union
+
+    def transform(self, union: FeatureUnion, rows) -> sparse.csr_matrix:
+        """What ``union.transform`` gives for the texts at `rows`; float64, shape (rows, features)."""
+        parts = dict(union.transformer_list)
+        blocks = []
+        for name in (WORDS, CHARACTERS):
+            names, counts = self._blocks[name]
+            place = parts[name].vocabulary_
+            columns = np.full(len(names), -1)
+            for column, gram in enumerate(names):
+                found = place.get(gram)
+                if found is not None:
+                    columns[found] = column
+            weigher = TfidfTransformer(sublinear_tf=True)
+            weigher.idf_ = parts[name].idf_
+            blocks.append(weigher.transform(counts[rows][:, columns[: len(place)]].astype(np.float64)))
+        dense = parts[CUES].scaled(self.cue_values[rows]) * union.transformer_weights[CUES]
+        return sparse.hstack([*blocks, sparse.csr_matrix(dense)], format="csr")
+
+
+def _counts(rows: list[np.ndarray], width: int) -> sparse.csr_matrix:
+    indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+    indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
+    matrix = sparse.csr_matrix((np.ones(len(indices), dtype=np.float32), indices, indptr), shape=(len(rows), width))
+    matrix.sum_duplicates()
+    return matrix

@@ -1,0 +1,64 @@
+"""Errors of the HTTP interface as problem details (RFC 9457), and JSON replies."""
+
+from __future__ import annotations
+
+import json
+
+from flask import Flask, Response, request
+from pydantic import BaseModel, Field
+from werkzeug.exceptions import HTTPException
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field."""
+
+    field: str = Field(description="JSON Pointer (RFC 6901) into the request, or the query parameter's name.")
+    detail: str
+
+
+class Problem(BaseModel):
+    """What is wrong (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError] = []
+
+
+class ApiProblem(Exception):
+    """Ends a request with problem details."""
+
+    def __init__(self, status: int, title: str, detail: str, errors=(), headers=None):
+        super().__init__(detail)
+        self.problem = Problem(status=status, title=title, detail=detail, errors=list(errors))
+        self.headers = headers or {}
+
+
+def respond(status: int, body: BaseModel | dict, headers=None, *, mimetype="application/json") -> Response:
+    data = body.model_dump() if isinstance(body, BaseModel) else body
+    # json.dumps writes ASCII: a lone surrogate in an echoed id cannot break the reply's encoding.
+    return Response(json.dumps(data), status, headers, mimetype=mimetype)
+
+
+def respond_problem(problem: Problem, headers=None) -> Response:
+    return respond(problem.status, problem, headers, mimetype="application/problem+json")
+
+
+def init_app(app: Flask) -> None:
+    @app.errorhandler(ApiProblem)
+    def on_problem(error):
+        return respond_problem(error.problem, error.headers)
+
+    @app.errorhandler(HTTPException)
+    def on_http_error(error):
+        if error.code is None or error.code < 400:
+            return error  # a redirect
+        detail = error.description or error.name
+        if error.code == 413:
+            detail = f"The body is over the limit of {app.config['MAX_CONTENT_LENGTH']:,} bytes"
+        elif error.code >= 500:
+            app.logger.error("%s %s failed", request.method, request.url_rule)
+            detail = "The service failed; its log says more"
+        kept = {key: value for key, value in error.get_headers() if key in {"Allow", "Retry-After"}}
+        return respond_problem(Problem(status=error.code, title=error.name, detail=detail), kept)

@@ -1,0 +1,33 @@
+"""Settings, each an environment variable with the prefix ``MODERATION_`` (or a line in ``.env``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """What a newsroom may set. The README's table of settings is tested against these fields."""
+
+    model_config = SettingsConfigDict(env_prefix="MODERATION_", env_file=".env", extra="ignore", frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    threads: int = Field(4, ge=1, le=64, description="Requests answered at the same time.")
+    database_url: str = Field(
+        f"sqlite:///{ROOT / 'instance' / 'moderation.sqlite'}",
+        description="SQLAlchemy address of the database.",
+        json_schema_extra={"shown": "sqlite:///instance/moderation.sqlite"},
+    )
+    models: Path = Field(
+        ROOT / "models",
+        description="Folder of the model versions.",
+        json_schema_extra={"shown": "models"},
+    )
+    model: str = Field("", description="Model version to serve; empty follows the active one, also when that changes.")
+    max_body: int = Field(16_000_000, ge=1_000, description="Largest request body in bytes; a larger one gets 413.")
+    demonstration: bool = Field(True, description="Put a few demonstration comments into an empty database.")

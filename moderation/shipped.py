@@ -1,0 +1,172 @@
+"""The shipped model: which corpora it is made from, and how it is measured.
+
+Every corpus is measured twice: by cross-validation, with the corpus's other rows in training, and with the whole
+corpus left out, which is what a newsroom that nobody has seen gets.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from moderation import card, registry, report, training
+from moderation import dataset as datasets
+from moderation.comments import LABELS, TEXT_LIMIT
+from moderation.evaluation import auc_with_interval, harden
+from moderation.model import OFF_TOPIC, TEXT_LABELS
+from moderation.settings import ROOT
+
+#: Corpora that may train the shipped model, with the licences of their releases.
+TRAINING = {
+    "civil_comments": "CC0-1.0",
+    "nyt_room_for_debate": "Apache-2.0",
+    "fox_news": "MIT",
+    "wikipedia_talk": "Apache-2.0",
+    "changemyview": "Apache-2.0",
+    "isarcasm": "MIT",
+}
+STARTER = ROOT / "data"
+
+#: Corpora that are only measured: the label, the column that holds it, and what it is called.
+MEASURED = (
+    ("globe_and_mail_eval_only", "abusive", "hostile", "Globe and Mail, hostile"),
+    ("globe_and_mail_eval_only", "abusive", "antagonise", "Globe and Mail, antagonising"),
+    ("globe_and_mail_eval_only", "mocking", "sarcastic", "Globe and Mail, sarcastic"),
+    ("globe_and_mail_eval_only", "mocking", "condescending", "Globe and Mail, condescending"),
+    ("identity_templates", "abusive", "abusive", "identity templates"),
+)
+
+
+def read(corpora: Path):
+    """The training corpora and the part of the starter set that no model trains on.
+
+    Returns
+    -------
+    train, starter_test : Dataset
+    """
+    starter = datasets.read_dataset(STARTER, corpus="data")
+    train_rows, test_rows = datasets.held_out(starter.comments)
+    parts = [datasets.read_dataset(corpora / name) for name in TRAINING]
+    for part in parts:
+        part.sources[:] = [{**s, "licence": TRAINING[s["corpus"]]} for s in part.sources]
+    starter.sources[:] = [{**s, "licence": "this project's own"} for s in starter.sources]
+    return datasets.join([*parts, starter.part(train_rows)]), starter.part(test_rows)
+
+
+def build(corpora: Path, models: Path, *, seed: int = 0, progress=None, version: str = registry.DEFAULT) -> Path:
+    """Train, measure and save the shipped model.
+
+    Parameters
+    ----------
+    corpora : path
+        Folder with a folder for each corpus of `TRAINING`; those of `MEASURED` where they are there.
+    models : path
+    seed : int
+    progress : rich.progress.Progress, optional
+
+    Returns
+    -------
+    path
+        The model's folder.
+    """
+    recipe = training.Recipe(seed=seed)
+    steps = _steps(progress)
+    data, starter_test = read(corpora)
+    fitted = training.fit(data, recipe=recipe, steps=steps)
+    model = fitted.model
+    figures = card.measured(fitted.held, model.thresholds, recipe)
+    measured = {
+        "cross_validated": card.by_corpus(fitted.held),
+        "left_out": left_out(fitted, recipe, steps),
+        "never_trained": never_trained(corpora, model),
+        "starter_held_out": starter(starter_test, model),
+    }
+    name = f"{version}-{registry.digest(model)[:8]}" if version == registry.DEFAULT else version
+    model.version = name
+    written = card.make(
+        name,
+        kind="shipped",
+        data=data.sources,
+        recipe=recipe,
+        thresholds=model.thresholds,
+        figures=figures,
+        rows={label: int((~np.isnan(data.comments[label].to_numpy(dtype=float))).sum()) for label in LABELS},
+        measured=measured,
+        limits={"text_bytes": TEXT_LIMIT},
+    )
+    page = report.page(written, fitted.held)
+    return registry.save(models, version, model, written, page, overwrite=True)
+
+
+def _steps(progress):
+    if progress is None:
+        return lambda description: iter
+    return lambda description: lambda items: progress.track(list(items), description=description)
+
+
+def left_out(fitted, recipe, steps) -> dict:
+    """ROC AUC on each corpus with none of it in training, by label."""
+    found = {label: {} for label in LABELS}
+    trainer = fitted.text
+    corpora = trainer.comments["corpus"].to_numpy()
+    for corpus in steps("Leaving corpora out")(sorted(set(corpora))):
+        rows, rest = np.flatnonzero(corpora == corpus), np.flatnonzero(corpora != corpus)
+        labels = [
+            label for label in TEXT_LABELS if np.isfinite(trainer.comments[label].to_numpy(dtype=float)[rows]).any()
+        ]
+        union, classifiers = trainer.fit(rest, labels)
+        for label, logits in trainer.logits(union, classifiers, rows).items():
+            truth = trainer.comments[label].to_numpy(dtype=float)[rows]
+            known = np.isfinite(truth)
+            found[label][str(corpus)] = auc_with_interval(truth[known], logits[known])
+    topics = fitted.topics
+    for corpus in sorted(set(topics.corpora)):
+        rows, rest = np.flatnonzero(topics.corpora == corpus), np.flatnonzero(topics.corpora != corpus)
+        if len(rest):
+            found[OFF_TOPIC].update(_topic_figures(topics, topics.fit(rest), rows, corpus))
+    return found
+
+
+def _topic_figures(topics, model, rows, corpus):
+    bare, threaded = topics.logits(model, rows)
+    labels, kinds = topics.labels[rows], topics.kinds[rows]
+    own = kinds == "own"
+    found = {}
+    for name, logits in (("article only", bare), ("with thread", threaded)):
+        for kind in ("random", "similar"):
+            chosen = own | (kinds == kind)
+            found[f"{corpus}, {name}, {kind} wrong article"] = auc_with_interval(labels[chosen], logits[chosen])
+        if harden(labels[own]).any():
+            found[f"{corpus}, {name}, judged by people"] = auc_with_interval(labels[own], logits[own])
+    return found
+
+
+def never_trained(corpora: Path, model) -> dict:
+    """ROC AUC on the corpora that no model trains on, where they are there."""
+    import pandas as pd
+
+    found = {}
+    for corpus, label, column, name in MEASURED:
+        path = corpora / corpus / "comments.csv"
+        if not path.exists():
+            continue
+        rows = pd.read_csv(path, usecols=["text", column], keep_default_na=True).dropna(subset=[column])
+        logits = model.pipeline(label).decision_function(list(rows["text"]))
+        found[name] = {"label": label, **auc_with_interval(rows[column].to_numpy(dtype=float), logits)}
+    return found
+
+
+def starter(test, model) -> dict:
+    """ROC AUC on the starter articles that no model trains on."""
+    found = {}
+    for label in TEXT_LABELS:
+        truth = test.comments[label].to_numpy(dtype=float)
+        known = np.isfinite(truth)
+        logits = model.pipeline(label).decision_function(list(test.comments["text"][known]))
+        found[label] = auc_with_interval(truth[known], logits)
+    from moderation.candidate import topic_rows
+
+    comments, truth = topic_rows(test)
+    found[OFF_TOPIC] = auc_with_interval(truth, model.topic.logits(comments))
+    return found

@@ -1,0 +1,793 @@
+"""Is a comment about its article? Compared with the article, the comment it answers, and the thread.
+
+Shared words say most, weighted by how rare they are; for words that are related but not the same there is a space
+of word vectors, found by latent semantic analysis of which words stand near each other. Every similarity is set
+against what it would be for an arbitrary comment or article, since a long article shares words with anything.
+A logistic regression, trained on comments paired with their own and with wrong articles, weighs the evidence.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import snowballstemmer
+from scipy import sparse
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.extmath import randomized_svd
+
+from moderation.comments import Article, Comment
+from moderation.cues import piece_words
+from moderation.normal import URL, Piece, pieces
+
+_STOP = ENGLISH_STOP_WORDS | frozenset(
+    [
+        "ain't",
+        "am",
+        "can't",
+        "could",
+        "couldn't",
+        "did",
+        "didn't",
+        "does",
+        "doesn't",
+        "doing",
+        "don't",
+        "dont",
+        "get",
+        "gets",
+        "getting",
+        "go",
+        "goes",
+        "going",
+        "got",
+        "gotten",
+        "hasn't",
+        "haven't",
+        "he'd",
+        "he'll",
+        "he's",
+        "i'd",
+        "i'll",
+        "i'm",
+        "im",
+        "i've",
+        "ive",
+        "isn't",
+        "it'd",
+        "it'll",
+        "it's",
+        "just",
+        "let",
+        "let's",
+        "like",
+        "lot",
+        "make",
+        "makes",
+        "many",
+        "maybe",
+        "may",
+        "might",
+        "much",
+        "must",
+        "need",
+        "oh",
+        "ok",
+        "okay",
+        "one",
+        "really",
+        "said",
+        "same",
+        "say",
+        "says",
+        "shall",
+        "she'd",
+        "she'll",
+        "she's",
+        "should",
+        "shouldn't",
+        "something",
+        "anything",
+        "nothing",
+        "someone",
+        "anyone",
+        "everyone",
+        "thing",
+        "things",
+        "think",
+        "that's",
+        "the",
+        "their",
+        "there's",
+        "they'd",
+        "they'll",
+        "they're",
+        "they've",
+        "thing",
+        "too",
+        "use",
+        "very",
+        "want",
+        "was",
+        "wasn't",
+        "way",
+        "we'd",
+        "we'll",
+        "we're",
+        "we've",
+        "well",
+        "were",
+        "weren't",
+        "what's",
+        "when's",
+        "where's",
+        "who's",
+        "why",
+        "will",
+        "with",
+        "won't",
+        "would",
+        "wouldn't",
+        "yeah",
+        "yes",
+        "yet",
+        "you'd",
+        "you'll",
+        "you're",
+        "you've",
+        "your",
+        "lol",
+        "already",
+        "also",
+        "always",
+        "ever",
+        "never",
+        "still",
+        "even",
+        "every",
+    ]
+)
+_NAME = re.compile(r"(?<=[\w,;:)] )[A-Z][^\W\d_]{2,}")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_PASSAGE = 45  #: words of an article that are compared as one passage
+_MOST_PASSAGES = 60
+_stemmer = snowballstemmer.stemmer("english")
+
+
+@functools.lru_cache(maxsize=65_536)
+def _piece_stems(piece: str) -> tuple[str, ...]:
+    if piece == URL:
+        return ()
+    words = (word.removesuffix("'s") for word in piece_words(piece))
+    return tuple(_stemmer.stemWord(word) for word in words if word not in _STOP and len(word) > 1)
+
+
+def _stem_all(words):
+    return frozenset(_stemmer.stemWord(word) for word in words.split())
+
+
+# A comment on the site itself, or one that sells, is off topic under almost any article.
+_SITE = _stem_all(
+    """moderator moderators moderation moderated website site page app login logged password account subscription
+    subscribe subscribed unsubscribe paywall subscriber newsletter notification notifications browser reload refresh
+    deleted removed censored censor censorship comments commenting posting thread upvote downvote button click link
+    popup ads advert adverts cookies banner font mobile username editor typo headline"""
+)
+_SELLING = _stem_all(
+    """bitcoin crypto forex trading trader invest investment investor profit profits earn earning earned income weekly
+    monthly hourly loan loans credit debt whatsapp telegram contact email inbox dm click join free discount shop sale
+    offer guaranteed cash payout casino betting bonus followers channel recovered recover hacker spell doctor cure
+    pills supplement weight seo cheap promo code"""
+)
+
+
+def stems(text: str) -> list[str]:
+    """Stemmed content words of a text, in order."""
+    return [stem for piece in pieces(text) for stem in _piece_stems(piece.text)]
+
+
+def names(text: str) -> set[str]:
+    """Stems of capitalised words that do not open a sentence."""
+    return {_stemmer.stemWord(name.lower()) for name in _NAME.findall(text)}
+
+
+class WordSpace:
+    """Word weights and word vectors, learnt from unlabelled text.
+
+    The vectors are the truncated singular value decomposition of a positive pointwise mutual information matrix
+    [1]_ [2]_; a text's vector is the weighted sum of its words', whitened with the background's covariance.
+
+    Parameters
+    ----------
+    max_words : int
+    dimensions : int
+    window : int
+        Words to each side that count as near.
+    seed : int
+
+    Attributes
+    ----------
+    index_ : dict of str to int
+    idf_, share_ : ndarray of float32, shape (words,)
+        Inverse document frequency, and share of all word occurrences.
+    vectors_ : ndarray of float32, shape (words, dimensions)
+    mean_ : ndarray of float32, shape (dimensions,)
+        Of the vectors of texts.
+    whitener_ : ndarray of float32, shape (dimensions, dimensions)
+
+    References
+    ----------
+    .. [1] O. Levy, Y. Goldberg, I. Dagan, "Improving distributional similarity with lessons learned from word
+       embeddings", TACL 2015.
+    .. [2] S. Arora, Y. Liang, T. Ma, "A simple but tough-to-beat baseline for sentence embeddings", ICLR 2017.
+    """
+
+    def __init__(self, max_words=20_000, dimensions=100, window=15, seed=0):
+        self.max_words, self.dimensions, self.window, self.seed = max_words, dimensions, window, seed
+
+    def fit(self, texts: Iterable[str]) -> WordSpace:
+        documents = [stems(text) for text in texts]
+        frequency, total = Counter(), Counter()
+        for document in documents:
+            frequency.update(set(document))
+            total.update(document)
+        words = sorted((word for word, n in frequency.items() if n >= 4), key=lambda w: (-frequency[w], w))
+        words = words[: self.max_words]
+        self.index_ = {word: index for index, word in enumerate(words)}
+        count = len(documents)
+        self.idf_ = np.array([math.log((count + 1) / (frequency[w] + 0.5)) for w in words], dtype=np.float32)
+        self.unseen_idf_ = math.log((count + 1) / 1.5)
+        everything = max(sum(total.values()), 1)
+        self.share_ = np.array([total[w] / everything for w in words], dtype=np.float32)
+        self.unseen_share_ = 0.5 / everything
+        grams = Counter()
+        for word in words:
+            for gram in _letter_grams(word):
+                grams[gram] += frequency[word]
+        self.gram_idf_ = {
+            gram: float(np.float32(math.log((count + 1) / (min(n, count) + 0.5))))
+            for gram, n in sorted(grams.items())
+            if n >= 8
+        }
+        self._fit_vectors([[self.index_[w] for w in d if w in self.index_] for d in documents])
+        background = [self.raw(Counter(d)) for d in documents[:: max(1, count // 3000)] if len(d) > 5]
+        background = np.array([v for v in background if v.any()]).reshape(-1, self.vectors_.shape[1])
+        if len(background) > 1:
+            self.mean_ = background.mean(axis=0)
+            values, basis = np.linalg.eigh(np.cov(background.T))
+        else:
+            self.mean_ = np.zeros(self.vectors_.shape[1])
+            values, basis = np.ones(len(self.mean_)), np.eye(len(self.mean_))
+        # Shrinking towards a sphere keeps directions that the background hardly used from taking over.
+        values = np.maximum(values, 0) + values.mean()
+        self.whitener_ = ((basis * values**-0.5) @ basis.T).astype(np.float32)
+        self.covariance_ = ((basis * (values - values.mean() / 2)) @ basis.T).astype(np.float32)
+        self.mean_ = self.mean_.astype(np.float32)
+        self._prepare()
+        return self
+
+    def _fit_vectors(self, documents):
+        size = len(self.index_)
+        gap = [-1] * self.window
+        flat = np.array([index for document in documents for index in (*document, *gap)], dtype=np.int64)
+        near = sparse.csr_matrix((size, size), dtype=np.float32)
+        for offset in range(1, self.window + 1):
+            left, right = flat[:-offset], flat[offset:]
+            both = (left >= 0) & (right >= 0)
+            ones = np.ones(int(both.sum()), dtype=np.float32)
+            near = near + sparse.csr_matrix((ones, (left[both], right[both])), shape=(size, size))
+        near = (near + near.T).tocoo()
+        rows = np.bincount(near.row, near.data, minlength=size)
+        columns = rows**0.75
+        columns /= max(columns.sum(), 1e-12)
+        value = np.log(np.maximum(near.data / np.maximum(rows[near.row] * columns[near.col], 1e-12), 1e-12))
+        # Rare pairs have large but unreliable information.
+        least = np.minimum(rows[near.row], rows[near.col])
+        value *= near.data / (near.data + 1) * least / (least + 1)
+        keep = (value > 0) & (near.row != near.col)
+        matrix = sparse.csr_matrix((value[keep], (near.row[keep], near.col[keep])), shape=(size, size))
+        k = max(1, min(self.dimensions, size - 1))
+        left, singular, _ = randomized_svd(matrix, k, n_iter=3, random_state=self.seed)
+        vectors = left * singular**0.25
+        vectors /= max(np.median(np.linalg.norm(vectors, axis=1)), 1e-12)
+        # A byte a number is enough for a cosine, and a quarter of the size.
+        self._scale = np.maximum(np.quantile(np.abs(vectors), 0.999, axis=0) / 127, 1e-9).astype(np.float32)
+        self._bytes = np.clip(np.round(vectors / self._scale), -127, 127).astype(np.int8)
+        self.vectors_ = self._bytes * self._scale
+
+    def _prepare(self):
+        lengths = np.maximum(np.linalg.norm(self.vectors_, axis=1, keepdims=True), 1e-6)
+        self._units = self.vectors_ / lengths
+        self._word_mean = self._units @ self.mean_
+        spread = np.einsum("ij,ij->i", self._units @ self.covariance_, self._units)
+        self._word_spread = np.sqrt(np.maximum(spread, 1e-3))
+        weight = self.share_ * self.idf_
+        self._mass_share = weight / max(float(weight.sum()), 1e-12)
+
+    def __getstate__(self):
+        # Dictionaries go as one string and one array: joblib would read them entry by entry.
+        derived = {"vectors_", "_units", "_word_mean", "_word_spread", "_mass_share", "index_", "gram_idf_"}
+        state = {name: value for name, value in self.__dict__.items() if name not in derived}
+        state["words"] = "\n".join(self.index_)
+        state["grams"] = "\n".join(self.gram_idf_)
+        state["gram_weights"] = np.array(list(self.gram_idf_.values()), dtype=np.float32)
+        return state
+
+    def __setstate__(self, state):
+        words, grams, weights = state.pop("words"), state.pop("grams"), state.pop("gram_weights")
+        self.__dict__.update(state)
+        self.index_ = {word: index for index, word in enumerate(words.split("\n"))}
+        self.gram_idf_ = dict(zip(grams.split("\n"), weights.tolist(), strict=True))
+        self.vectors_ = self._bytes * self._scale
+        self._prepare()
+
+    def raw(self, counts: Counter) -> np.ndarray:
+        """The unit vector of a text, before whitening; zeros where no word is known."""
+        known = [(self.index_[word], count) for word, count in counts.items() if word in self.index_]
+        if not known:
+            return np.zeros(self.vectors_.shape[1], dtype=np.float32)
+        ids = np.array([index for index, _ in known])
+        weights = (1 + np.log([count for _, count in known])) * self.idf_[ids]
+        return _unit(weights.astype(np.float32) @ self.vectors_[ids])
+
+    def idf(self, word: str) -> float:
+        index = self.index_.get(word)
+        return self.unseen_idf_ if index is None else float(self.idf_[index])
+
+    def share(self, word: str) -> float:
+        index = self.index_.get(word)
+        return self.unseen_share_ if index is None else float(self.share_[index])
+
+
+def _letter_grams(word: str) -> list[str]:
+    """Groups of four letters within a word, its ends marked."""
+    padded = f" {word} "
+    return [padded[i : i + 4] for i in range(len(padded) - 3)] or [padded]
+
+
+def _unit(vector):
+    length = np.linalg.norm(vector)
+    return vector / length if length > 1e-9 else vector * 0
+
+
+class _Text:
+    """What is known of one text: word weights, vector, expected overlap."""
+
+    __slots__ = (
+        "_letters",
+        "counts",
+        "expected",
+        "idf",
+        "ids",
+        "length",
+        "mass",
+        "n",
+        "spread",
+        "unit",
+        "weights",
+        "white",
+    )
+
+    def __init__(self, space: WordSpace, words: list[str]):
+        self._letters = None
+        self.counts = Counter(words)
+        self.n = len(words)
+        self.idf = {word: space.idf(word) for word in self.counts}
+        self.weights = {word: (1 + math.log(count)) * self.idf[word] for word, count in self.counts.items()}
+        self.length = math.sqrt(sum(w * w for w in self.weights.values())) or 1.0
+        self.mass = sum(self.idf.values())
+        self.ids = np.array([space.index_[w] for w in self.counts if w in space.index_], dtype=np.int64)
+        self.expected = float(space._mass_share[self.ids].sum())
+        self.unit = space.raw(self.counts)
+        self.white = _unit((self.unit - space.mean_) @ space.whitener_) if self.unit.any() else self.unit
+        self.spread = math.sqrt(max(float(self.unit @ space.covariance_ @ self.unit), 1e-6))
+
+
+    def letters(self, space: WordSpace) -> tuple[dict[str, float], float]:
+        """Weights of the letter groups of its words, and their length; most texts never need them."""
+        if self._letters is None:
+            grams = Counter(gram for word in self.counts for gram in _letter_grams(word))
+            idf = space.gram_idf_
+            weights = {gram: (1 + math.log(n)) * idf[gram] for gram, n in grams.items() if gram in idf}
+            self._letters = weights, math.sqrt(sum(w * w for w in weights.values())) or 1.0
+        return self._letters
+
+
+class _ArticleTexts:
+    """An article seen whole, by its title, by passages and by names."""
+
+    __slots__ = ("names", "passages", "title", "whole")
+
+    def __init__(self, space, article: Article):
+        title, body = stems(article.title), stems(article.body)
+        self.whole = _Text(space, title * 2 + body)
+        self.title = _Text(space, title)
+        self.passages = [_Text(space, stems(passage)) for passage in _passages(article.text)]
+        self.names = names(article.text) | set(title) | set(body)
+
+
+def _passages(text):
+    found, words = [], []
+    for sentence in _SENTENCE.split(text):
+        words += sentence.split()
+        if len(words) >= _PASSAGE:
+            found.append(" ".join(words))
+            words = []
+    if words or not found:
+        found.append(" ".join(words))
+    return found[:_MOST_PASSAGES]
+
+
+_PAIR = ("cosine", "letters", "coverage", "overlap", "likelihood", "meaning", "nearness", "word_nearness")
+# Evidence that is a sum over the words that both texts share, so that it can be told word by word.
+_SUMS = ("cosine", "coverage", "likelihood")
+FEATURES = (
+    *(f"article_{name}" for name in _PAIR),
+    *(f"title_{name}" for name in _PAIR),
+    "passage_cosine",
+    "passage_meaning",
+    "new_names",
+    "shared_names",
+    *(f"parent_{name}" for name in _PAIR),
+    *(f"thread_{name}" for name in _PAIR),
+    "thread_best_cosine",
+    "thread_top_cosine",
+    "thread_best_meaning",
+    "thread_top_meaning",
+    "any_cosine",
+    "any_meaning",
+    "context_meaning",
+    "length",
+    "mass",
+    "article_length",
+    "short",
+    "has_parent",
+    "link",
+    "site_words",
+    "selling_words",
+)
+_INDEX = {name: index for index, name in enumerate(FEATURES)}
+
+
+def _product(first: dict, second: dict) -> float:
+    if len(first) > len(second):
+        first, second = second, first
+    return sum(weight * second[word] for word, weight in first.items() if word in second)
+
+
+def _cosine(first: _Text, second: _Text) -> float:
+    return _product(first.weights, second.weights) / (first.length * second.length)
+
+
+def _letter_cosine(space, first: _Text, second: _Text) -> float:
+    (weights, length), (others, other_length) = first.letters(space), second.letters(space)
+    return _product(weights, others) / (length * other_length)
+
+
+def _compare(space: WordSpace, comment: _Text, other: _Text) -> list[float]:
+    """The features of `_PAIR`."""
+    if not comment.n or not other.n:
+        return [0.0] * len(_PAIR)
+    shared = [word for word in comment.counts if word in other.counts]
+    mass = sum(comment.idf[word] for word in shared)
+    # How much likelier the comment's words are in this text than anywhere (Ponte & Croft, SIGIR 1998).
+    likelihood = sum(
+        comment.counts[word] * math.log1p(other.counts[word] / other.n / space.share(word)) for word in shared
+    )
+    nearness = word_nearness = 0.0
+    if len(comment.ids) and len(other.ids):
+        nearness = float(comment.unit @ (other.unit - space.mean_)) / comment.spread
+        idf = space.idf_[comment.ids]
+        each = (space._units[comment.ids] @ other.unit - space._word_mean[comment.ids]) / space._word_spread[
+            comment.ids
+        ]
+        word_nearness = float((each * idf).sum() / max(float(idf.sum()), 1e-9))
+    return [
+        _cosine(comment, other),
+        _letter_cosine(space, comment, other),
+        mass / comment.mass - other.expected,
+        math.log1p(mass) - math.log1p(comment.mass * other.expected),
+        likelihood / comment.n,
+        float(comment.white @ other.white),
+        nearness,
+        word_nearness,
+    ]
+
+
+def _context(own, others):
+    """The closest of the texts around a comment, and its nearness to all of them together."""
+    together = np.sum([other.white for other in others], axis=0)
+    return [
+        max(_cosine(own, other) for other in others),
+        max(float(own.white @ other.white) for other in others),
+        float(own.white @ _unit(together)),
+    ]
+
+
+@dataclass
+class TopicModel:
+    """Weighs the evidence that a comment is off topic.
+
+    Parameters
+    ----------
+    space : WordSpace
+        Fitted.
+    strength : float
+        scikit-learn's C.
+
+    Attributes
+    ----------
+    mean_, scale_ : ndarray, shape (features,)
+    classifiers_ : dict of bool to LogisticRegression
+        For comments with a thread and without one.
+    """
+
+    space: WordSpace
+    strength: float = 0.03
+
+    def __post_init__(self):
+        self._remember()
+
+    def _remember(self):
+        self._article = functools.lru_cache(maxsize=2048)(lambda article: _ArticleTexts(self.space, article))
+        self._text = functools.lru_cache(maxsize=4096)(lambda text: _Text(self.space, stems(text)))
+
+    def __getstate__(self):
+        return {name: value for name, value in self.__dict__.items() if name not in {"_article", "_text"}}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._remember()
+
+    def features(self, comment: Comment) -> np.ndarray:
+        """The evidence on one comment, which must have an article; float64, shape (len(FEATURES),)."""
+        bare, threaded = self._evidence(comment)
+        return threaded if comment.thread else bare
+
+    def _evidence(self, comment):
+        """The evidence without and with the thread."""
+        space, own = self.space, self._text(comment.text)
+        article = self._article(comment.article)
+        parent = self._text(comment.parent) if comment.parent else None
+        head = _compare(space, own, article.whole) + _compare(space, own, article.title)
+        head += [
+            max(_cosine(own, passage) for passage in article.passages),
+            max(float(own.white @ passage.white) for passage in article.passages),
+        ]
+        mentioned = names(comment.text)
+        head += [math.log1p(len(mentioned - article.names)), math.log1p(len(mentioned & article.names))]
+        head += _compare(space, own, parent) if parent else [0.0] * len(_PAIR)
+        tail = [math.log1p(own.n), math.log1p(own.mass), math.log1p(article.whole.n)]
+        tail += [
+            float(own.n <= 3),
+            float(parent is not None),
+            float("://" in comment.text or "www." in comment.text),
+        ]
+        tail += [math.log1p(sum(own.counts[word] for word in kind if word in own.counts)) for kind in (_SITE, _SELLING)]
+        context = [article.whole] + ([parent] if parent else [])
+        bare = np.array(head + [0.0] * (len(_PAIR) + 4) + _context(own, context) + tail)
+        if not comment.thread:
+            return bare, bare
+        merged, each = self._merged(comment.thread)
+        cosines = sorted((_cosine(own, text) for text in each), reverse=True)
+        meanings = sorted((float(own.white @ text.white) for text in each), reverse=True)
+        among = [
+            cosines[0],
+            sum(cosines[:3]) / len(cosines[:3]),
+            meanings[0],
+            sum(meanings[:3]) / len(meanings[:3]),
+        ]
+        threaded = head + _compare(space, own, merged) + among + _context(own, [*context, merged]) + tail
+        return bare, np.array(threaded)
+
+    def _merged(self, thread):
+        """The thread as one text, and its comments."""
+        each = [self._text(text) for text in thread]
+        return _Text(self.space, [word for text in each for word in text.counts.elements()]), each
+
+    def evidence(self, comments: Iterable[Comment]) -> tuple[np.ndarray, np.ndarray]:
+        """The evidence on n comments without and with their threads; two arrays of shape (n, features)."""
+        pairs = [self._evidence(comment) for comment in comments]
+        bare, threaded = (np.array(side).reshape(-1, len(FEATURES)) for side in zip(*pairs, strict=True))
+        return bare, threaded
+
+    def fit(self, bare: np.ndarray, threaded: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> TopicModel:
+        """Fit on the evidence on n comments, both without and with their threads.
+
+        Parameters
+        ----------
+        bare, threaded : ndarray of float, shape (n, features)
+            As `evidence` gives.
+        labels : ndarray of float in 0..1, shape (n,)
+            1 for off topic.
+        weights : ndarray of float, shape (n,)
+        """
+        self.mean_ = threaded.mean(axis=0)
+        self.scale_ = threaded.std(axis=0) + 1e-3
+        self.classifiers_ = {
+            with_thread: self._fit_classifier(values, np.asarray(labels, dtype=float), np.asarray(weights, dtype=float))
+            for with_thread, values in ((True, threaded), (False, bare))
+        }
+        return self
+
+    def changed(self, slope: float, intercept: float, change: np.ndarray) -> TopicModel:
+        """A model whose logits are ``slope * logit + scaled evidence @ change + intercept``."""
+        new = copy.copy(self)
+        new._remember()
+        new.classifiers_ = {}
+        for with_thread, classifier in self.classifiers_.items():
+            other = copy.deepcopy(classifier)
+            other.coef_ = slope * classifier.coef_ + change
+            other.intercept_ = slope * classifier.intercept_ + intercept
+            new.classifiers_[with_thread] = other
+        return new
+
+    def _fit_classifier(self, values, labels, weights):
+        values = self.scaled(values)
+        return LogisticRegression(C=self.strength, max_iter=1000).fit(
+            np.concatenate([values, values]),
+            np.repeat([0, 1], len(values)),
+            sample_weight=np.concatenate([(1 - labels) * weights, labels * weights]),
+        )
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        return np.clip((values - self.mean_) / self.scale_, -5, 5)
+
+    def logits(self, comments: Sequence[Comment]) -> np.ndarray:
+        """Logits of being off topic.
+
+        Parameters
+        ----------
+        comments : sequence of n Comment
+            Each with an article.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+        """
+        values = np.array([self.features(comment) for comment in comments]).reshape(-1, len(FEATURES))
+        return self.evidence_logits(values, np.array([bool(comment.thread) for comment in comments], dtype=bool))
+
+    def evidence_logits(self, values: np.ndarray, threaded: np.ndarray) -> np.ndarray:
+        """As `logits`, of evidence; `threaded` tells which rows have a thread."""
+        result = np.zeros(len(values))
+        values = self.scaled(values)
+        for with_thread, classifier in self.classifiers_.items():
+            rows = threaded == with_thread
+            if rows.any():
+                result[rows] = classifier.decision_function(values[rows])
+        return result
+
+    def explain(self, comment: Comment) -> tuple[float, list[tuple[int, int, float]]]:
+        """The logit, and what the words shared with the article, parent and thread add to it.
+
+        Returns
+        -------
+        logit : float
+        parts : list of (begin, end, weight)
+            For each word of the comment that is shared, its place and its exact part of the logit (mostly below
+            zero: it speaks for being on topic).
+        """
+        values = self.features(comment)
+        scaled = self.scaled(values)
+        classifier = self.classifiers_[bool(comment.thread)]
+        logit = float(classifier.decision_function(scaled[None])[0])
+        slopes = classifier.coef_[0] / self.scale_
+        # A clipped feature no longer depends on its words.
+        slopes = np.where(np.abs(scaled) < 5, slopes, 0)
+        found = pieces(comment.text)
+        own = _Text(self.space, [stem for piece in found for stem in _piece_stems(piece.text)])
+        article = self._article(comment.article)
+        others = {"article": article.whole, "title": article.title}
+        if comment.parent:
+            others["parent"] = self._text(comment.parent)
+        if comment.thread:
+            others["thread"], _ = self._merged(comment.thread)
+        parts = Counter()
+        for side, other in others.items():
+            cosine, coverage, likelihood = (slopes[_INDEX[f"{side}_{name}"]] for name in _SUMS)
+            if not own.n or not other.n:
+                continue
+            for word in own.counts:
+                if word in other.counts:
+                    parts[word] += (
+                        cosine * own.weights[word] * other.weights[word] / (own.length * other.length)
+                        + coverage * own.idf[word] / own.mass
+                        + likelihood
+                        * own.counts[word]
+                        * math.log1p(other.counts[word] / other.n / self.space.share(word))
+                        / own.n
+                    )
+        return logit, _places(found, parts, own.counts)
+
+
+def _places(found: list[Piece], parts, counts) -> list[tuple[int, int, float]]:
+    """Each word's part, shared out over the places where it stands."""
+    placed = []
+    for piece in found:
+        weight = sum(parts[stem] / counts[stem] for stem in _piece_stems(piece.text) if stem in parts)
+        if weight:
+            placed.append((piece.begin, piece.end, float(weight)))
+    return placed
+
+
+# ---------------------------------------------------------------------------------------- training pairs
+
+
+def pair(
+    comments, articles: dict[str, Article], *, seed: int = 0, thread: tuple[int, int] = (3, 15)
+) -> tuple[list[Comment], np.ndarray, np.ndarray, list[str]]:
+    """Comments with their own article and with wrong ones, for training or measuring.
+
+    Each comment under an article gives a pair with it, one with a random other article of its corpus and one with
+    the most similar other article. A comment that was judged off topic gives only the pair with its own article.
+
+    Parameters
+    ----------
+    comments : DataFrame
+        As `Dataset.comments`; rows without an article are left out.
+    articles : dict of str to Article
+    thread : (int, int)
+        Fewest and most other comments of the article to take as its thread.
+
+    Returns
+    -------
+    comments : list of n Comment
+    labels, weights : ndarray of float, shape (n,)
+    kinds : list of n str
+        ``own``, ``random`` or ``similar``.
+    """
+    rng = np.random.default_rng(seed)
+    made, labels, weights, kinds = [], [], [], []
+    under = comments[comments["article_id"] != ""]
+    for _, group in under.groupby("corpus", sort=True):
+        by_article = dict(iter(group.groupby("article_id", sort=True)))
+        keys = list(by_article)
+        similar = _most_similar(keys, articles)
+        for key, part in by_article.items():
+            for row in part.itertuples():
+                judged = row.off_topic
+                off = 0.0 if np.isnan(judged) else judged
+                made.append(_placed(row, key, by_article, articles, rng, thread, row.parent_text))
+                labels.append(off)
+                weights.append(1.0 if np.isnan(judged) else 2.0)
+                kinds.append("own")
+                if off > 0.3 or len(keys) < 2:
+                    continue
+                others = [other for other in keys if other != key]
+                wrong = {"random": others[rng.integers(len(others))], "similar": similar[key]}
+                for kind, other in wrong.items():
+                    parent = ""
+                    if row.parent_text:
+                        parent = by_article[other]["text"].iloc[rng.integers(len(by_article[other]))]
+                    made.append(_placed(row, other, by_article, articles, rng, thread, parent))
+                    labels.append(1.0)
+                    weights.append(0.5)
+                    kinds.append(kind)
+    return made, np.array(labels), np.array(weights), kinds
+
+
+def _placed(row, key, by_article, articles, rng, thread, parent):
+    texts = [text for text in by_article[key]["text"] if text != row.text]
+    size = min(len(texts), int(rng.integers(thread[0], thread[1] + 1)))
+    chosen = tuple(texts[i] for i in rng.choice(len(texts), size, replace=False)) if size else ()
+    return Comment(row.text, row.id, articles[key], parent, chosen)
+
+
+def _most_similar(keys, articles):
+    """For each article the most similar other one, by the cosine of their stems' TF-IDF weights."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    if len(keys) < 2:
+        return {}
+    matrix = TfidfVectorizer(analyzer=stems, sublinear_tf=True).fit_transform([articles[key].text for key in keys])
+    likeness = (matrix @ matrix.T).toarray()
+    np.fill_diagonal(likeness, -1)
+    return {key: keys[int(best)] for key, best in zip(keys, likeness.argmax(axis=1), strict=True)}

@@ -1,0 +1,617 @@
+"""Fitting, calibrating and adapting models, and choosing thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from scipy import optimize, sparse
+from sklearn.linear_model import LogisticRegression
+
+from moderation import dataset as datasets
+from moderation.comments import DataError
+from moderation.dataset import Dataset
+from moderation.evaluation import curve, rate_weights
+from moderation.features import Corpus
+from moderation.model import OFF_TOPIC, TEXT_LABELS, Calibration, Model
+from moderation.thresholds import best_threshold
+from moderation.topic import TopicModel, WordSpace, pair
+
+#: Share of comments that a label is assumed to apply to in a newsroom's stream. Of the 4,427 annotated Globe and
+#: Mail comments 4 % are hostile or antagonising and 8 % sarcastic or condescending.
+BASE_RATES = {"abusive": 0.05, "mocking": 0.08, "off_topic": 0.05}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a model becomes, beside its data.
+
+    Attributes
+    ----------
+    characters : (int, int)
+        Shortest and longest character n-gram.
+    min_df : int
+        Comments in which an n-gram must occur.
+    max_words, max_characters : int
+        Most n-grams kept of each sort.
+    cue_weight : float
+        See `moderation.features.make_union`.
+    strength : dict of str to float
+        scikit-learn's C for each label.
+    calibrated_on : dict of str to tuple of str
+        For a label, the corpora whose held-out rows give probabilities, curves and thresholds, each with the same
+        weight; all where none is named or none of the named is there. A corpus of comments that were selected as
+        likely abusive says nothing about how likely abuse is.
+    corpus_weights : dict of str to dict of str to float
+        For a label, weights of the rows of a corpus, where not 1.
+    soft_power : dict of str to float
+        For a corpus, the power to which a soft label is raised before training, where not 1. Below 1 for a
+        corpus of comments that were selected as likely abusive, where one annotator's yes says more.
+    base_rates : dict of str to float
+    thresholds : dict of str to str
+        For each label the requirement that chooses its threshold.
+    n_splits, seed : int
+    """
+
+    characters: tuple[int, int] = (2, 5)
+    min_df: int = 3
+    max_words: int = 80_000
+    max_characters: int = 160_000
+    cue_weight: float = 0.06
+    strength: dict[str, float] = field(default_factory=lambda: {"abusive": 0.5, "mocking": 0.5})
+    corpus_weights: dict[str, dict[str, float]] = field(
+        default_factory=lambda: {"abusive": {"data": 2.0}, "mocking": {"data": 1.5, "nyt_room_for_debate": 2.0}}
+    )
+    calibrated_on: dict[str, tuple[str, ...]] = field(
+        default_factory=lambda: {
+            "abusive": ("data", "fox_news", "wikipedia_talk"),
+            "mocking": ("data", "nyt_room_for_debate"),
+        }
+    )
+    soft_power: dict[str, float] = field(default_factory=lambda: {"civil_comments": 0.5})
+    base_rates: dict[str, float] = field(default_factory=lambda: dict(BASE_RATES))
+    thresholds: dict[str, str] = field(
+        default_factory=lambda: {
+            "abusive": "maximum f1 @ recall >= 0.1",
+            "mocking": "maximum f1 @ recall >= 0.1",
+            "off_topic": "maximum f1 @ recall >= 0.1",
+        }
+    )
+    n_splits: int = 5
+    seed: int = 0
+
+
+def fit_classifier(
+    matrix: sparse.csr_matrix, labels: np.ndarray, weights: np.ndarray, strength: float
+) -> LogisticRegression:
+    """Logistic regression on soft labels.
+
+    A row with label p trains as a positive of weight p and a negative of weight 1 - p, which is the cross-entropy
+    to p.
+
+    Parameters
+    ----------
+    matrix : sparse, shape (n, features)
+    labels : ndarray of float in 0..1, shape (n,)
+    weights : ndarray of float, shape (n,)
+    strength : float
+        C.
+
+    Raises
+    ------
+    DataError
+        When only one class is there.
+    """
+    labels = np.asarray(labels, dtype=float)
+    positive, negative = np.flatnonzero(labels > 0), np.flatnonzero(labels < 1)
+    if not len(positive) or not len(negative):
+        raise DataError("needs rows with and rows without the label", mend="Add labelled comments of the other kind")
+    rows = np.concatenate([positive, negative])
+    truth = np.repeat([1, 0], [len(positive), len(negative)])
+    share = np.concatenate([labels[positive], 1 - labels[negative]]) * weights[rows]
+    classifier = LogisticRegression(C=strength, max_iter=300, tol=1e-3)
+    return classifier.fit(matrix[rows], truth, sample_weight=share)
+
+
+def row_weights(comments: pd.DataFrame, label: str, recipe: Recipe) -> np.ndarray:
+    """Weight of each row in training `label`."""
+    by_corpus = recipe.corpus_weights.get(label, {})
+    weights = np.array([by_corpus.get(corpus, 1.0) for corpus in comments["corpus"]])
+    return weights * comments["weight"].to_numpy() if "weight" in comments else weights
+
+
+def training_labels(comments: pd.DataFrame, label: str, recipe: Recipe) -> np.ndarray:
+    """The labels as they train: soft ones raised to their corpus's power."""
+    powers = np.array([recipe.soft_power.get(corpus, 1.0) for corpus in comments["corpus"]])
+    return comments[label].to_numpy(dtype=float) ** powers
+
+
+class TextTrainer:
+    """Fits the text labels on any rows of a data set whose n-grams are counted once.
+
+    Parameters
+    ----------
+    comments : DataFrame
+        As `Dataset.comments`.
+    recipe : Recipe
+    progress : callable, optional
+        Wraps an iterable to show how far it is.
+    """
+
+    def __init__(self, comments: pd.DataFrame, recipe: Recipe, progress=iter):
+        self.comments, self.recipe = comments.reset_index(drop=True), recipe
+        self.corpus = Corpus(list(comments["text"]), characters=recipe.characters, progress=progress)
+        self.labels = {label: training_labels(self.comments, label, recipe) for label in TEXT_LABELS}
+        self.weights = {label: row_weights(self.comments, label, recipe) for label in TEXT_LABELS}
+
+    def fit(self, rows: np.ndarray, labels=TEXT_LABELS):
+        """The union and the classifiers of `labels`, trained on `rows` alone."""
+        recipe = self.recipe
+        union = self.corpus.fit(
+            rows,
+            min_df=recipe.min_df,
+            max_words=recipe.max_words,
+            max_characters=recipe.max_characters,
+            cue_weight=recipe.cue_weight,
+        )
+        classifiers = {}
+        for label in labels:
+            known = rows[~np.isnan(self.labels[label][rows])]
+            classifiers[label] = fit_classifier(
+                self.corpus.transform(union, known),
+                self.labels[label][known],
+                self.weights[label][known],
+                recipe.strength[label],
+            )
+            # Half the bytes; scores move by less than a millionth.
+            classifiers[label].coef_ = classifiers[label].coef_.astype(np.float32)
+        return union, classifiers
+
+    def logits(self, union, classifiers, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Logits of `rows`, by label."""
+        matrix = self.corpus.transform(union, rows)
+        return {label: classifier.decision_function(matrix) for label, classifier in classifiers.items()}
+
+    def out_of_fold(self, folds, progress=iter) -> dict[str, np.ndarray]:
+        """Logits of every row from a model that was not trained on it; NaN for a row in no test fold."""
+        result = {label: np.full(len(self.comments), np.nan) for label in TEXT_LABELS}
+        for train, test in progress(folds):
+            union, classifiers = self.fit(train)
+            for label, logits in self.logits(union, classifiers, test).items():
+                result[label][test] = logits
+        return result
+
+
+def calibrate(logits: np.ndarray, labels: np.ndarray, base_rate: float, weights=None) -> Calibration:
+    """Fit probabilities to out-of-fold logits, as they would be at `base_rate` (Platt, 1999).
+
+    Parameters
+    ----------
+    logits, labels : ndarray of float, shape (n,)
+    base_rate : float
+    weights : ndarray of float, shape (n,), optional
+    """
+    negative, positive = rate_weights(labels, base_rate, weights)
+    scale = len(logits)
+    fitted = LogisticRegression(C=np.inf, max_iter=1000).fit(
+        np.concatenate([logits, logits])[:, None],
+        np.repeat([0, 1], len(logits)),
+        sample_weight=np.concatenate([negative, positive]) * scale,
+    )
+    return Calibration(float(fitted.coef_[0, 0]), float(fitted.intercept_[0]))
+
+
+def choose_threshold(requirement: str, points: dict[str, list[float]]) -> float:
+    """The threshold that meets a requirement; a half where none does."""
+    best = best_threshold(requirement, points)
+    return round(best["threshold"], 4) if best else 0.5
+
+
+# ---------------------------------------------------------------------------------------- adapting
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What adapting did to one label.
+
+    Attributes
+    ----------
+    positives, negatives : int
+        Labelled rows that it was trained on.
+    adapted : bool
+        False where there were too few and the label stays as it was.
+    """
+
+    positives: int
+    negatives: int
+    adapted: bool
+
+
+FEWEST = 8  #: positives and negatives below which a label is left as it is
+_PRIOR_SPREAD = 0.25  # of the factor on the base model's logit, around 1
+
+
+def fit_around(matrix, base_logits, labels, weights, strength) -> tuple[float, np.ndarray, float]:
+    """Logistic regression around a given model: what that says stays, except as far as the data speak against it.
+
+    Minimises the cross-entropy of ``factor * base_logits + matrix @ change + shift`` with Gaussian priors: `change`
+    around 0 with variance `strength`, `factor` around 1 (a maximum a posteriori form of the prior-centred adaptation
+    of Chelba & Acero, EMNLP 2004).
+
+    Parameters
+    ----------
+    matrix : sparse or ndarray, shape (n, features)
+    base_logits, labels, weights : ndarray of float, shape (n,)
+    strength : float
+
+    Returns
+    -------
+    factor : float
+    change : ndarray of float64, shape (features,)
+    shift : float
+    """
+    width = matrix.shape[1]
+    transposed = matrix.T.tocsr() if sparse.issparse(matrix) else matrix.T
+
+    def objective(parameters):
+        factor, shift, change = parameters[0], parameters[1], parameters[2:]
+        logits = factor * base_logits + matrix @ change + shift
+        loss = (weights * (np.logaddexp(0, logits) - labels * logits)).sum()
+        loss += 0.5 * (change @ change) / strength + 0.5 * ((factor - 1) / _PRIOR_SPREAD) ** 2
+        error = weights * (1 / (1 + np.exp(-np.clip(logits, -40, 40))) - labels)
+        gradient = np.concatenate(
+            [
+                [error @ base_logits + (factor - 1) / _PRIOR_SPREAD**2, error.sum()],
+                transposed @ error + change / strength,
+            ]
+        )
+        return loss, gradient
+
+    start = np.zeros(width + 2)
+    start[0] = 1.0
+    found = optimize.minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200})
+    return float(found.x[0]), found.x[2:], float(found.x[1])
+
+
+def _adapt_one(matrix, base_logits, labels, weights, strength, base_rate):
+    """`fit_around` with the shift brought from the sample's rate of positives to `base_rate` (King & Zeng, 2001)."""
+    factor, change, shift = fit_around(matrix, base_logits, labels, weights, strength)
+    rate = np.clip(np.average(labels, weights=weights), 1e-3, 1 - 1e-3)
+    return factor, change, shift + _log_odds(base_rate) - _log_odds(rate)
+
+
+def _log_odds(rate):
+    return float(np.log(rate) - np.log1p(-rate))
+
+
+#: Prior variance of the changed coefficients, by what they belong to; found on corpora that were left out.
+ADAPT_STRENGTH = {"abusive": 1.0, "mocking": 1.0, OFF_TOPIC: 0.05}
+_ENOUGH_TO_CALIBRATE = 40  # positives
+
+
+def adapt(base: Model, data: Dataset, *, recipe: Recipe | None = None, seed: int = 0, progress=iter):
+    """Adapt a model to a newsroom's labelled comments.
+
+    Parameters
+    ----------
+    base : Model
+    data : Dataset
+        What may train.
+    progress : callable, optional
+        Wraps an iterable to show how far it is.
+
+    Returns
+    -------
+    model : Model
+        Of the same form as `base`.
+    outcomes : dict of str to Outcome
+    held : dict of str to Held
+        For each adapted label, out-of-fold rows of `data`.
+    """
+    recipe = recipe or Recipe()
+    comments = data.comments.reset_index(drop=True)
+    folds = datasets.folds(comments, n_splits=recipe.n_splits, seed=seed)
+    classifiers, calibrations, thresholds = (
+        dict(base.classifiers),
+        dict(base.calibrations),
+        dict(base.thresholds),
+    )
+    outcomes, held = {}, {}
+    matrix = base.union.transform(progress(list(comments["text"])))
+    for label in TEXT_LABELS:
+        labels = comments[label].to_numpy(dtype=float)
+        base_classifier, calibration = base.classifiers[label], base.calibrations[label]
+        logits = calibration.logit(base_classifier.decision_function(matrix))
+        outcome, fitted = _adapt_label(
+            matrix,
+            logits,
+            labels,
+            row_weights(comments, label, Recipe(corpus_weights={})),
+            label,
+            folds,
+            recipe,
+        )
+        outcomes[label] = outcome
+        if fitted is None:
+            continue
+        factor, change, shift, out_of_fold = fitted
+        adapted = LogisticRegression()
+        adapted.classes_ = np.array([0, 1])
+        adapted.n_features_in_ = matrix.shape[1]
+        adapted.coef_ = (factor * calibration.slope * base_classifier.coef_ + change).astype(np.float32)
+        adapted.intercept_ = np.array(
+            [factor * (calibration.slope * base_classifier.intercept_[0] + calibration.intercept) + shift]
+        )
+        classifiers[label] = adapted
+        calibrations[label], thresholds[label], held[label] = _finish(
+            label, out_of_fold, labels, base.thresholds[label], recipe
+        )
+    topic = base.topic
+    pairs, pair_labels, pair_weights, _ = pair(data.comments, data.articles, seed=seed)
+    if pairs:
+        bare, threaded = base.topic.evidence(pairs)
+        values = base.topic.scaled(np.concatenate([bare, threaded]))
+        with_thread = np.repeat([False, True], len(pairs))
+        calibration = base.calibrations[OFF_TOPIC]
+        own_logits = calibration.logit(base.topic.evidence_logits(np.concatenate([bare, threaded]), with_thread))
+        pair_labels = np.tile(pair_labels, 2)
+        groups = np.tile([comment.id for comment in pairs], 2)
+        outcome, fitted = _adapt_label(
+            values,
+            own_logits,
+            pair_labels,
+            np.tile(pair_weights, 2) / 2,
+            OFF_TOPIC,
+            _folds_by(groups, recipe.n_splits, seed),
+            recipe,
+        )
+        outcomes[OFF_TOPIC] = outcome
+        if fitted is not None:
+            factor, change, shift, out_of_fold = fitted
+            topic = base.topic.changed(factor * calibration.slope, factor * calibration.intercept + shift, change)
+            calibrations[OFF_TOPIC], thresholds[OFF_TOPIC], held[OFF_TOPIC] = _finish(
+                OFF_TOPIC, out_of_fold, pair_labels, base.thresholds[OFF_TOPIC], recipe
+            )
+    else:
+        outcomes[OFF_TOPIC] = Outcome(0, 0, False)
+    model = Model(base.union, classifiers, topic, calibrations, thresholds)
+    return model, outcomes, held
+
+
+def _adapt_label(matrix, logits, labels, weights, label, folds, recipe):
+    known = np.flatnonzero(~np.isnan(labels))
+    positives = int((labels[known] >= 0.5).sum())
+    enough = min(positives, len(known) - positives) >= FEWEST
+    outcome = Outcome(positives, len(known) - positives, enough)
+    if not enough:
+        return outcome, None
+    base_rate, strength = recipe.base_rates[label], ADAPT_STRENGTH[label]
+
+    def fit(rows):
+        return _adapt_one(matrix[rows], logits[rows], labels[rows], weights[rows], strength, base_rate)
+
+    out_of_fold = np.full(len(labels), np.nan)
+    for train, test in folds:
+        train = np.intersect1d(train, known)
+        if min((labels[train] >= 0.5).sum(), (labels[train] < 0.5).sum()) < 2:
+            continue
+        factor, change, shift = fit(train)
+        out_of_fold[test] = factor * logits[test] + matrix[test] @ change + shift
+    return outcome, (*fit(known), out_of_fold)
+
+
+def _finish(label, out_of_fold, labels, threshold, recipe):
+    """Calibration, threshold and held-out probabilities of an adapted label.
+
+    The adapted logit already speaks of the base rate. With enough positives it is calibrated again on rows that it
+    was not trained on, and the threshold is chosen anew; with few, both would be noise.
+    """
+    known = ~np.isnan(out_of_fold) & ~np.isnan(labels)
+    out_of_fold, labels = out_of_fold[known], labels[known]
+    calibration = Calibration(1.0, 0.0)
+    if (labels >= 0.5).sum() >= _ENOUGH_TO_CALIBRATE:
+        calibration = calibrate(out_of_fold, labels, recipe.base_rates[label])
+        points = curve(labels, calibration.probability(out_of_fold), recipe.base_rates[label])
+        threshold = choose_threshold(recipe.thresholds[label], points)
+    held = Held(labels, calibration.probability(out_of_fold), np.ones(len(labels)), np.full(len(labels), "data"))
+    return calibration, threshold, held
+
+
+def _folds(comments, n_splits, seed):
+    """Folds by article; where all comments stand under a few articles, by comment."""
+    loose = (comments["article_id"] == "").sum()
+    if loose + comments.loc[comments["article_id"] != "", "article_id"].nunique() < n_splits:
+        comments = comments.assign(article_id="")
+    return datasets.folds(comments, n_splits=n_splits, seed=seed) if len(comments) >= 2 * FEWEST else []
+
+
+def _folds_by(groups, n_splits, seed):
+    """Folds in which all pairs of a comment stay together."""
+    names = np.unique(groups)
+    fold = dict(zip(names, np.random.default_rng(seed).permutation(len(names)) % n_splits, strict=True))
+    assigned = np.array([fold[group] for group in groups])
+    return [(np.flatnonzero(assigned != k), np.flatnonzero(assigned == k)) for k in range(n_splits)]
+
+
+# ---------------------------------------------------------------------------------------- whole models
+
+
+@dataclass(frozen=True)
+class Held:
+    """Held-out rows of one label.
+
+    Attributes
+    ----------
+    labels, scores, weights : ndarray of float, shape (n,)
+        Scores are calibrated probabilities from a model that was not trained on the row. A weight of 0 leaves the
+        row out of probabilities, curves and thresholds.
+    corpora : ndarray of str, shape (n,)
+    """
+
+    labels: np.ndarray
+    scores: np.ndarray
+    weights: np.ndarray
+    corpora: np.ndarray
+
+
+def _calibrated(label, labels, logits, corpora, recipe) -> tuple[Held, Calibration]:
+    chosen = set(recipe.calibrated_on.get(label, ())) & set(corpora)
+    weights = np.ones(len(labels))
+    if chosen:
+        weights = np.isin(corpora, sorted(chosen)).astype(float)
+        for corpus in chosen:
+            rows = corpora == corpus
+            # Positives and negatives apart: a corpus with hardly any positives still says what is harmless.
+            weights[rows] = labels[rows] / max(labels[rows].sum(), 1e-9) + (1 - labels[rows]) / max(
+                (1 - labels[rows]).sum(), 1e-9
+            )
+    used = weights > 0
+    calibration = calibrate(logits[used], labels[used], recipe.base_rates[label], weights[used])
+    return Held(labels, calibration.probability(logits), weights, corpora), calibration
+
+
+@dataclass
+class Fitted:
+    """A model and what was found out on the way.
+
+    Attributes
+    ----------
+    model : Model
+    held : dict of str to Held
+    text : TextTrainer
+    topics : TopicTrainer
+    """
+
+    model: Model
+    held: dict[str, Held]
+    text: TextTrainer
+    topics: TopicTrainer
+
+
+def fit(data: Dataset, *, recipe: Recipe | None = None, steps=None) -> Fitted:
+    """Train a model from labelled comments alone.
+
+    Parameters
+    ----------
+    data : Dataset
+    recipe : Recipe, optional
+    steps : callable, optional
+        Called with a description, gives a wrapper of iterables that shows how far they are.
+
+    Raises
+    ------
+    DataError
+        When a label has only one class.
+    """
+    recipe = recipe or Recipe()
+    steps = steps or (lambda description: iter)
+    comments = data.comments.reset_index(drop=True)
+    trainer = TextTrainer(comments, recipe, steps("Reading comments"))
+    folds = datasets.folds(comments, n_splits=recipe.n_splits, seed=recipe.seed)
+    logits = trainer.out_of_fold(folds, steps("Cross-validating the text"))
+    held, calibrations = {}, {}
+    corpora = comments["corpus"].to_numpy()
+    for label in TEXT_LABELS:
+        truth = comments[label].to_numpy(dtype=float)
+        known = ~np.isnan(truth) & ~np.isnan(logits[label])
+        held[label], calibrations[label] = _calibrated(
+            label, truth[known], logits[label][known], corpora[known], recipe
+        )
+    union, classifiers = trainer.fit(np.arange(len(comments)))
+    topics = fit_topics(data, recipe, steps)
+    topic_logits = np.concatenate(topics.out_of_fold())
+    held[OFF_TOPIC], calibrations[OFF_TOPIC] = _calibrated(
+        OFF_TOPIC, np.tile(topics.labels, 2), topic_logits, np.tile(topics.corpora, 2), recipe
+    )
+    thresholds = {
+        label: choose_threshold(
+            recipe.thresholds[label], curve(found.labels, found.scores, recipe.base_rates[label], weights=found.weights)
+        )
+        for label, found in held.items()
+    }
+    topic = topics.fit(np.arange(len(topics.labels)))
+    return Fitted(Model(union, classifiers, topic, calibrations, thresholds), held, trainer, topics)
+
+
+def fit_topics(data: Dataset, recipe: Recipe, steps) -> TopicTrainer:
+    """The pairs of a data set with their evidence.
+
+    Raises
+    ------
+    DataError
+        When there are too few articles.
+    """
+    count = data.comments.loc[data.comments["article_id"] != "", "article_id"].nunique()
+    if count < 2 * recipe.n_splits:
+        raise DataError(
+            f"off_topic needs comments under at least {2 * recipe.n_splits} articles, there are {count}",
+            mend="Add articles, or adapt the shipped model instead",
+        )
+    reader = TopicModel(word_space(data, recipe.seed))
+    return TopicTrainer(
+        reader, data, n_splits=recipe.n_splits, seed=recipe.seed, progress=steps("Comparing with articles")
+    )
+
+
+class TopicTrainer:
+    """Fits the topic model on pairs whose evidence is gathered once.
+
+    Articles are dealt out into folds, and a comment's wrong articles come from its own fold: a fold that is measured
+    then holds no article that training has seen, neither as the right one nor as a wrong one.
+
+    Attributes
+    ----------
+    bare, threaded : ndarray of float, shape (pairs, features)
+    labels, weights : ndarray of float, shape (pairs,)
+    fold, kinds, corpora, ids : ndarray, shape (pairs,)
+    """
+
+    def __init__(self, reader: TopicModel, data: Dataset, *, n_splits: int, seed: int, progress=iter):
+        self.reader = reader
+        under = data.comments[data.comments["article_id"] != ""].reset_index(drop=True)
+        gathered = []
+        for fold, (_, test) in enumerate(datasets.folds(under, n_splits=n_splits, seed=seed)):
+            for corpus, part in under.iloc[test].groupby("corpus", sort=True):
+                made, labels, weights, kinds = pair(part, data.articles, seed=seed + fold)
+                gathered += [
+                    (comment, label, weight, kind, corpus, fold)
+                    for comment, label, weight, kind in zip(made, labels, weights, kinds, strict=True)
+                ]
+        self.comments = [item[0] for item in gathered]
+        self.labels, self.weights = (np.array([item[i] for item in gathered], dtype=float) for i in (1, 2))
+        self.kinds, self.corpora = (np.array([item[i] for item in gathered], dtype=object) for i in (3, 4))
+        self.fold = np.array([item[5] for item in gathered], dtype=np.int64)
+        self.bare, self.threaded = reader.evidence(progress(self.comments))
+
+    def fit(self, rows: np.ndarray, strength: float = 0.03) -> TopicModel:
+        """A model trained on the pairs at `rows` alone."""
+        return TopicModel(self.reader.space, strength).fit(
+            self.bare[rows], self.threaded[rows], self.labels[rows], self.weights[rows]
+        )
+
+    def logits(self, model: TopicModel, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Logits of pairs without and with their threads."""
+        no, yes = np.zeros(len(rows), dtype=bool), np.ones(len(rows), dtype=bool)
+        return model.evidence_logits(self.bare[rows], no), model.evidence_logits(self.threaded[rows], yes)
+
+    def out_of_fold(self) -> tuple[np.ndarray, np.ndarray]:
+        """Logits of every pair, without and with thread, from a model that saw no article of its fold."""
+        bare, threaded = np.zeros(len(self.labels)), np.zeros(len(self.labels))
+        for fold in np.unique(self.fold):
+            test = np.flatnonzero(self.fold == fold)
+            model = self.fit(np.flatnonzero(self.fold != fold))
+            bare[test], threaded[test] = self.logits(model, test)
+        return bare, threaded
+
+
+def word_space(data: Dataset, seed: int) -> WordSpace:
+    """The word space that a data set's unlabelled text gives.
+
+    Words that the space learnt from the very comments it then compares look nearer to each other than they will to
+    new comments, so comments under articles are left out where there is enough other text.
+    """
+    loose = data.comments[data.comments["article_id"] == ""]
+    chosen = loose if len(loose) >= 1000 else data.comments
+    parents = chosen.loc[chosen["parent_text"] != "", "parent_text"]
+    return WordSpace(seed=seed).fit([*chosen["text"], *parents.drop_duplicates()])

@@ -1,0 +1,132 @@
+"""The real thing: the shipped model, a real server process, a real database."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from moderation import registry
+from moderation.scorer import Scorer
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+needs_corpora = pytest.mark.skipif(
+    not (SHARED / "corpora").is_dir(), reason="the corpora are not on this machine (../shared/corpora)"
+)
+needs_seed = pytest.mark.skipif(
+    not (SHARED / "seed").is_dir(), reason="the seed article is not on this machine (../shared/seed)"
+)
+
+
+@pytest.fixture(scope="session")
+def stored():
+    return registry.load(ROOT / "models", registry.DEFAULT)
+
+
+@pytest.fixture(scope="session")
+def scorer(stored):
+    return Scorer(stored)
+
+
+@pytest.fixture
+def models(tmp_path):
+    """A folder of models of its own, with the shipped one."""
+    shutil.copytree(ROOT / "models" / "default", tmp_path / "models" / "default")
+    return tmp_path / "models"
+
+
+def run(*arguments, cwd=ROOT, env=None, stdin=None):
+    """Run Python with `arguments` as a user would; the completed process."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
+
+
+class Server:
+    """A ``serve.py`` of its own with a database of its own."""
+
+    def __init__(self, folder, *, arguments=(), env=None):
+        self.env = {
+            "MODERATION_DATABASE_URL": f"sqlite:///{folder / 'test.sqlite'}",
+            **(env or {}),
+        }
+        self.log = folder / "server.log"
+        with open(self.log, "w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "serve.py", "--port", "0", *arguments],
+                cwd=ROOT,
+                env={**os.environ, **self.env},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self.url = self._wait()
+
+    def _wait(self):
+        for _ in range(600):
+            match = re.search(r"on http://([\d.:]+|\[::1\]:\d+)", self.log.read_text())
+            if match:
+                return f"http://{match[1]}"
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.1)
+        raise RuntimeError(f"the server did not start:\n{self.log.read_text()}")
+
+    def get(self, path, **more):
+        return requests.get(self.url + path, timeout=30, **more)
+
+    def post(self, path, json=None, **more):
+        return requests.post(self.url + path, json=json, timeout=60, **more)
+
+    def score(self, **comment):
+        reply = self.post("/score", comment)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+    @property
+    def port(self):
+        return int(self.url.rsplit(":", 1)[1])
+
+    def raw(self, data):
+        """Send bytes as they are and return the beginning of the answer."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+            connection.sendall(data)
+            return connection.recv(4096)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts servers that end with the test."""
+    started = []
+
+    def starter(**more):
+        started.append(Server(tmp_path, **more))
+        return started[-1]
+
+    yield starter
+    for server in started:
+        server.stop()

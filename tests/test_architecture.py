@@ -1,0 +1,31 @@
+"""What may import what, and that importing does nothing."""
+
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+WEB = {"auth", "api", "problems", "pages", "app"}
+MODULES = sorted(path.stem for path in (ROOT / "moderation").glob("*.py") if path.stem not in {"__init__", "__main__"})
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name not in WEB])
+def test_only_the_web_part_imports_flask(module):
+    code = f"import moderation.{module}, sys; sys.exit('flask' in sys.modules or 'werkzeug' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_can_be_imported_first(module):
+    """No import cycle shows only when a module happens to come first; and importing prints nothing."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import moderation.{module}"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_serving_does_without_the_training_part():
+    unwanted = "('matplotlib', 'rich', 'moderation.training')"
+    code = f"import moderation.app, sys; sys.exit(any(m in sys.modules for m in {unwanted}))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
