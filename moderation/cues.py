@@ -24,6 +24,7 @@ _CLASSES = {
     "profanity": lexicon.PROFANITY,
     "violence": lexicon.VIOLENCE,
     "dehumanising": lexicon.DEHUMANISING,
+    "vice": lexicon.VICE,
     "dismissal": lexicon.DISMISSAL,
     "positive": lexicon.POSITIVE,
     "praise": lexicon.PRAISE,
@@ -68,6 +69,37 @@ _PHRASES = {
         r"should be (?:shot|hanged|hung|deported|jailed|locked|fired|ashamed)|full of (?:shit|crap|it)|kiss my|"
         r"suck (?:it|my)|son of a|village idiot|tin ?foil|lock (?:him|her|them) up|(?:too|so|as) (?:stupid|dumb)|"
         r"half a brain|no (?:brain|clue)|have a clue"
+    ),
+    "threat_phrase": (
+        r"watch (?:your|his|her|their) (?:back|step)|(?:know|found|"
+        r"find) (?:out )?(?:where|which) (?:you|he|she|they|house)|"
+        r"pa(?:y|id) (?:you|him|her|them) a visit|you(?:'ll| will) (?:regret|pay|be sorry|see)|coming for you|"
+        r"(?:he|she|they)(?:'ll| will) (?:regret|pay for|be sorry|get what)|"
+        r"hope (?:you|he|she|they|your|his|her|their)(?: \w+){0,4} (?:die|"
+        r"dies|rot|rots|burn|burns|suffer|suffers|choke|"
+        r"chokes|crash|crashes|drown|drowns|cancer|hit by)|accidents? (?:do )?happen|one eye open|"
+        r"(?:someone|somebody) (?:should|ought to|needs to|"
+        r"will) (?!have|be able|explain|tell|check|ask|look|fix|write)|"
+        r"deserves? (?:a |to be )?(?:beating|slap|slapped|kicking|bullet|rope|thrashing|shot|hanged|beaten|what)|"
+        r"(?:teach|taught|learn) (?:you|him|her|them) a lesson|what(?:'s| is) coming to|be a shame if|"
+        r"(?:six feet|body bag|lamp ?post|baseball bat|dark alley|up against (?:a|the) wall|wheelchair|hospital bed)|"
+        r"(?:break|smash|kick|knock|cave|punch)(?:ing)? (?:your|his|her|their) \w+|"
+        r"(?:won't|wouldn't) be (?:walking|smiling|laughing|missed)|see you (?:outside|in the car park|soon enough)"
+    ),
+    "belittling_phrase": (
+        r"not (?:the|very|exactly|too|so|all that|particularly|"
+        r"terribly) (?:brightest|sharpest|smartest|cleverest|bright|"
+        r"smart|clever|sharp)|(?:sharpest|brightest) (?:tool|knife|"
+        r"bulb|crayon)|(?:few|couple of) (?:sandwiches|bricks)|"
+        r"brain cells?|(?:go|try|ever) (?:and )?(?:read|reading) (?:a|the|some)|do your (?:homework|research)|"
+        r"says (?:more|a lot|it all|everything) about (?:you|him|her|them)|spoken like|coming from (?:you|someone|a)|"
+        r"(?:people|men|women|types) like (?:you|him|her|them|that)|your (?:sort|lot|type|like|ilk)|"
+        r"bless (?:you|your|his|her|their|him)|run along|sit down|(?:know|knows|knew) nothing|"
+        r"never (?:worked|had a|done a|run|met|been near|left)|(?:you|he|she|they) (?:clearly|obviously|evidently)|"
+        r"(?:clearly|obviously) (?:never|haven't|hasn't|don't|doesn't|can't|cannot)|typical|so[- ]called|"
+        r"crawl(?:ed|s)? out|under (?:your|his|a) rock|(?:grow|man) up|nobody (?:asked|cares|likes)|"
+        r"(?:what|that's) (?:you|they|these people) (?:always|all) (?:do|say)|(?:these|those) people|that lot|"
+        r"(?:little|silly|stupid|poor|dear|old) (?:man|woman|girl|boy|lady|dear)|back to (?:school|bed|your|where)"
     ),
     "sarcastic_phrase": (
         r"oh,? (?:yes|yeah|sure|right|well|no|wait|really|my|great|please|look|the|boy|i)|yeah?,? (?:right|sure)|"
@@ -162,6 +194,8 @@ _NEAR = [
     "sarcasm_first",
     "sarcastic_praise",
     "identity_scorned",
+    "dehumanising_of_people",
+    "called_dehumanising",
 ]
 NAMES = (
     *_STYLE,
@@ -301,6 +335,13 @@ def _near(classes, count, words, text, put):
         people = sorted({*group, *they, *you})
         hits = [i for i in violence if _beside(i, people, 5, 5)]
         put("violence_to_people", float(bool(hits)), hits)
+    animals = classes.get("dehumanising", none)
+    if animals:
+        people = sorted({*group, *they, *you})
+        hits = [i for i in animals if _beside(i, people, 5, 3)]
+        put("dehumanising_of_people", float(bool(hits)), hits)
+        called = [i for i in animals if i and words[i - 1] in _CALLING or i > 1 and words[i - 2] in _COPULA]
+        put("called_dehumanising", float(bool(called)), called)
     hits = [i for i in classes.get("profanity", none) if _beside(i, you, 4, 4)]
     put("profanity_to_you", float(bool(hits)), hits)
     if positive:

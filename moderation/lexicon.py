@@ -81,6 +81,18 @@ DEHUMANISING = _words(
     """
 )
 
+# Drink, paid sex, drugs and crime: said of a person to belittle, rarely in argument.
+VICE = _words(
+    """
+    prostitute prostitutes hooker hookers brothel brothels escort escorts mistress mistresses concubine concubines harem
+    pimp pimps porn orgy orgies vodka booze boozer boozing drunk drunks drunkard drunken alcoholic junkie junkies addict
+    addicts cocaine crack heroin meth stoned hungover bribe bribes bribed kickback kickbacks backhander backhanders
+    gangster gangsters mafia mobster mob thief thieves crony cronies lackey lackeys stooge stooges puppet puppets henchman
+    henchmen goon goons toady toadies bootlicker bootlickers grovel grovelling pervy groper groping fiddling troughing
+    snout snouts trough gravy freeloader freeloaders scrounger scroungers sponger spongers layabout layabouts spiv spivs
+    """
+)
+
 # Waving away and laughing off.
 DISMISSAL = _words(
     """

@@ -389,7 +389,6 @@ class _Text:
         self.white = _unit((self.unit - space.mean_) @ space.whitener_) if self.unit.any() else self.unit
         self.spread = math.sqrt(max(float(self.unit @ space.covariance_ @ self.unit), 1e-6))
 
-
     def letters(self, space: WordSpace) -> tuple[dict[str, float], float]:
         """Weights of the letter groups of its words, and their length; most texts never need them."""
         if self._letters is None:

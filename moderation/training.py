@@ -40,8 +40,7 @@ class Recipe:
     strength : dict of str to float
         scikit-learn's C for each label.
     calibrated_on : dict of str to tuple of str
-        For a label, the corpora whose held-out rows give probabilities, curves and thresholds, each with the same
-        weight; all where none is named or none of the named is there. A corpus of comments that were selected as
+        For a label, the corpora whose held-out rows give probabilities, curves and thresholds; all where none is named or none of the named is there. A corpus of comments that were selected as
         likely abusive says nothing about how likely abuse is.
     corpus_weights : dict of str to dict of str to float
         For a label, weights of the rows of a corpus, where not 1.
@@ -61,7 +60,10 @@ class Recipe:
     cue_weight: float = 0.06
     strength: dict[str, float] = field(default_factory=lambda: {"abusive": 0.5, "mocking": 0.5})
     corpus_weights: dict[str, dict[str, float]] = field(
-        default_factory=lambda: {"abusive": {"data": 2.0}, "mocking": {"data": 1.5, "nyt_room_for_debate": 2.0}}
+        default_factory=lambda: {
+            "abusive": {"data": 1.5, "civil_comments": 0.7, "changemyview": 1.5},
+            "mocking": {"nyt_room_for_debate": 4.0},
+        }
     )
     calibrated_on: dict[str, tuple[str, ...]] = field(
         default_factory=lambda: {
@@ -72,11 +74,8 @@ class Recipe:
     soft_power: dict[str, float] = field(default_factory=lambda: {"civil_comments": 0.5})
     base_rates: dict[str, float] = field(default_factory=lambda: dict(BASE_RATES))
     thresholds: dict[str, str] = field(
-        default_factory=lambda: {
-            "abusive": "maximum f1 @ recall >= 0.1",
-            "mocking": "maximum f1 @ recall >= 0.1",
-            "off_topic": "maximum f1 @ recall >= 0.1",
-        }
+        # A queue in which a third is rightly flagged is worth a moderator's time.
+        default_factory=lambda: dict.fromkeys(BASE_RATES, "maximum recall @ precision >= 0.33")
     )
     n_splits: int = 5
     seed: int = 0
@@ -526,7 +525,8 @@ def fit(data: Dataset, *, recipe: Recipe | None = None, steps=None) -> Fitted:
     )
     thresholds = {
         label: choose_threshold(
-            recipe.thresholds[label], curve(found.labels, found.scores, recipe.base_rates[label], weights=found.weights)
+            recipe.thresholds[label],
+            curve(found.labels[found.weights > 0], found.scores[found.weights > 0], recipe.base_rates[label]),
         )
         for label, found in held.items()
     }
