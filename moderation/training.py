@@ -40,7 +40,8 @@ class Recipe:
     strength : dict of str to float
         scikit-learn's C for each label.
     calibrated_on : dict of str to tuple of str
-        For a label, the corpora whose held-out rows give probabilities, curves and thresholds; all where none is named or none of the named is there. A corpus of comments that were selected as
+        For a label, the corpora whose held-out rows give probabilities, curves and thresholds;
+        all where none is named or none of the named is there. A corpus of comments that were selected as
         likely abusive says nothing about how likely abuse is.
     corpus_weights : dict of str to dict of str to float
         For a label, weights of the rows of a corpus, where not 1.
