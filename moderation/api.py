@@ -115,14 +115,16 @@ class LabelOut(BaseModel):
     threshold: float
     flagged: bool
     terms: list[TermOut] = Field(description="The parts that count most, strongest first.")
-    reason: str | None = Field(None, description="Why there is no score: `no_article`.")
+    reason: str | None = Field(None, description="Why there is no score: `no_article`, or the comment's status.")
 
 
 class ScoreOut(BaseModel):
     """A comment's verdict."""
 
     id: str | None
-    status: Literal["scored"]
+    status: Literal["scored", "too_short", "unsupported_language"] = Field(
+        description="`too_short`: no words beside links, names and signs. Only a scored comment has scores."
+    )
     flagged: bool = Field(description="Whether any label is flagged.")
     labels: dict[str, LabelOut]
     model: str = Field(description="Version of the model.")
@@ -302,7 +304,7 @@ def _reply(sent_id: str | None, scored: Score) -> dict:
             labels[name]["reason"] = label.reason
     return {
         "id": sent_id,
-        "status": "scored",
+        "status": scored.status,
         "flagged": scored.flagged,
         "labels": labels,
         "model": scored.model,

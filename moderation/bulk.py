@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from moderation.comments import (
     string_field,
     text_problem,
 )
+from moderation.language import SCORED
 from moderation.scorer import Scorer
 
 COLUMNS = ("id", *LABELS, "flagged")
@@ -41,6 +43,7 @@ class Summary:
     not_scored: int = 0
     not_written: int = 0
     unknown_articles: int = 0
+    refused: Counter = field(default_factory=Counter)  #: by `moderation.language.status`
     problems: list[DataError] = field(default_factory=list)
 
     def note(self, problem: DataError) -> None:
@@ -81,9 +84,14 @@ def score_file(
         rows = _comments(source, articles or {}, summary, lines)
         while batch := list(islice(rows, BATCH)):
             good = [index for index, (_, comment) in enumerate(batch) if comment is not None]
-            found = scorer.probabilities([batch[index][1] for index in good])
+            found, statuses = scorer.probabilities_and_statuses([batch[index][1] for index in good])
+            summary.refused.update(status for status in statuses if status != SCORED)
             flags = scorer.flags(found)
-            values = dict(zip(good, zip(found, flags, strict=True), strict=True))
+            values = {
+                index: (scores, flagged)
+                for index, scores, flagged, status in zip(good, found, flags, statuses, strict=True)
+                if status == SCORED
+            }
             for index, (id_, _) in enumerate(batch):
                 if index not in values:
                     writer.writerow([id_, "", "", "", ""])
@@ -92,8 +100,8 @@ def score_file(
                 written = ["" if np.isnan(score) else f"{score:.6g}" for score in scores]
                 writer.writerow([id_, *written, int(flagged.any())])
                 summary.flagged += int(flagged.any())
-            summary.scored += len(good)
-            summary.not_scored += len(batch) - len(good)
+            summary.scored += len(values)
+            summary.not_scored += len(batch) - len(values)
     return summary
 
 

@@ -44,50 +44,45 @@ class Candidate:
 
     def table(self):
         """The comparison as a table for the terminal."""
+        from rich import box
         from rich.table import Table
 
-        table = Table(title=f"{self.version} against {self.active}: ROC AUC on the same held-out comments")
-        for name in (
-            "label",
-            "held out",
-            "positive",
-            "active",
-            "candidate",
-            "difference (95 %)",
-            "trained on",
-            "",
-        ):
-            table.add_column(name, justify="left" if name in {"label", ""} else "right")
+        table = Table(
+            title=f"{self.version} against {self.active}: ROC AUC on the same held-out comments",
+            box=box.SIMPLE,
+            padding=(0, 1, 0, 0),
+        )
+        for name in ("label", "rows", "positive", "active", "candidate", "difference (95 %)", "verdict"):
+            table.add_column(name, justify="left" if name in {"label", "verdict"} else "right", no_wrap=True)
         for label in LABELS:
             row, outcome = self.comparison[label], self.outcomes.get(label)
-            trained = f"{outcome.positives} of {outcome.positives + outcome.negatives:,}" if outcome else ""
+            counts = (label, f"{row['rows']:,}", str(row["positives"]))
             if row["difference"] is None:
-                table.add_row(
-                    label,
-                    f"{row['rows']:,}",
-                    str(row["positives"]),
-                    "–",
-                    "–",
-                    "–",
-                    trained,
-                    "cannot be measured",
-                )
+                table.add_row(*counts, "–", "–", "–", "not measured")
                 continue
             low, high = row["interval"]
             verdict = "worse" if high < 0 else "better" if low > 0 else "no clear difference"
             if outcome and not outcome.adapted:
-                verdict = f"unchanged: needs {training.FEWEST} of each kind"
+                verdict = "not adapted"
             table.add_row(
-                label,
-                f"{row['rows']:,}",
-                str(row["positives"]),
+                *counts,
                 f"{row['old']:.3f}",
                 f"{row['new']:.3f}",
                 f"{row['difference']:+.3f} ({low:+.3f} to {high:+.3f})",
-                trained,
                 verdict,
             )
         return table
+
+    def trained_on(self) -> list[str]:
+        """A line for each label that says what it was adapted to."""
+        told = []
+        for label, outcome in self.outcomes.items():
+            if outcome.adapted:
+                rows = outcome.positives + outcome.negatives
+                told.append(f"{label}: adapted to {rows:,} comments, {outcome.positives:,} of them with the label")
+            else:
+                told.append(f"{label}: not adapted, needs {training.FEWEST} comments with it and as many without")
+        return told
 
 
 def read(paths, *, skip_bad_rows: bool = False) -> Dataset:

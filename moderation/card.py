@@ -5,8 +5,10 @@ from __future__ import annotations
 import platform
 from datetime import UTC, datetime
 
+import numpy as np
+
 from moderation.comments import LABELS
-from moderation.evaluation import at_threshold_with_intervals, auc_with_interval, curve, reliability
+from moderation.evaluation import at_threshold_with_intervals, auc_with_interval, reliability
 from moderation.registry import library_versions
 from moderation.training import Recipe
 
@@ -45,7 +47,7 @@ def measured(held: dict, thresholds: dict[str, float], recipe: Recipe) -> dict:
         rows, rate = held[label], recipe.base_rates[label]
         used = rows.weights > 0
         labels, scores, weights = rows.labels[used], rows.scores[used], rows.weights[used]
-        found["curves"][label] = curve(labels, scores, rate, weights=weights)
+        found["curves"][label] = rows.curve(rate)
         found["reliability"][label] = reliability(labels, scores, rate, weights)
         found["at_threshold"][label] = {
             "threshold": thresholds[label],
@@ -56,15 +58,19 @@ def measured(held: dict, thresholds: dict[str, float], recipe: Recipe) -> dict:
     return found
 
 
-def by_corpus(held: dict) -> dict:
-    """ROC AUC with interval, by label and corpus, of held-out rows."""
-    found = {}
-    for label, rows in held.items():
-        found[label] = {
-            str(corpus): auc_with_interval(rows.labels[rows.corpora == corpus], rows.scores[rows.corpora == corpus])
-            for corpus in sorted(set(rows.corpora))
-        }
-    return found
+def by_corpus(corpora, labels, scores) -> dict:
+    """ROC AUC with interval of held-out rows, by corpus.
+
+    Parameters
+    ----------
+    corpora, labels, scores : ndarray, shape (n,)
+        Labels NaN where unknown.
+    """
+    known = np.isfinite(labels) & np.isfinite(scores)
+    return {
+        str(corpus): auc_with_interval(labels[known & (corpora == corpus)], scores[known & (corpora == corpus)])
+        for corpus in sorted(set(corpora[known]))
+    }
 
 
 def make(version: str, *, kind: str, data: list[dict], recipe: Recipe, thresholds, figures: dict, **more) -> dict:

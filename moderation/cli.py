@@ -98,6 +98,8 @@ def score(source, target, articles, version, models):
                 summary = score_file(scorer, source, target, known, lines)
     for problem in summary.problems:
         click.echo(f"Warning: {problem}", err=True)
+    for status, count in sorted(summary.refused.items()):
+        click.echo(f"Warning: {count:,} comments are {status}; their scores are empty", err=True)
     if summary.unknown_articles and articles:
         click.echo(
             f"Warning: {summary.unknown_articles:,} comments name an article that is not in {articles}; "
@@ -206,7 +208,11 @@ def train(paths, from_scratch, name, promote, force, skip_bad_rows, seed, models
         click.echo(f"Skipped: {problem}", err=True)
     with _progress() as progress:
         made = candidate.make(models, data, from_scratch=from_scratch, name=name, seed=seed, progress=progress)
-    Console().print(made.table())
+    console = Console()
+    # A pipe has no width; a table that wraps there cannot be read by scripts.
+    Console(width=console.width if console.is_terminal else 120).print(made.table())
+    for line in made.trained_on():
+        click.echo(line)
     click.echo(f"Candidate {made.version} written to {made.folder}")
     if not promote:
         click.echo(f"To make it active: python -m moderation models activate {made.version}")

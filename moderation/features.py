@@ -196,13 +196,20 @@ class Vectors:
         values, places = cues(text, found)
         return self.cues.scaled(values) * self._cue_weight, places
 
-    def linear(self, texts: list[str], coefficients: np.ndarray) -> np.ndarray:
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """Numbers of the known words and word pairs."""
+        return self._words
+
+    def linear(self, texts: list[str], coefficients: np.ndarray, cut: list[list[Piece]] | None = None) -> np.ndarray:
         """Products of comments and coefficients.
 
         Parameters
         ----------
         texts : list of n str
         coefficients : ndarray of float64, shape (n_outputs, n_features)
+        cut : list of n lists of Piece, optional
+            The pieces of the texts, where they are known already.
 
         Returns
         -------
@@ -211,8 +218,7 @@ class Vectors:
         if not texts:
             return np.zeros((0, len(coefficients)))
         parts, sizes, cue_rows = [], [], []
-        for text in texts:
-            found = pieces(text)
+        for text, found in zip(texts, cut or map(pieces, texts), strict=True):
             arrays = self.ids(found)
             sizes.append(sum(map(len, arrays)))
             parts.extend(arrays)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from moderation import language
 from moderation.comments import LABELS, Comment
 from moderation.features import Vectors
 from moderation.model import OFF_TOPIC, TEXT_LABELS
@@ -42,7 +43,7 @@ class LabelScore:
         What the terms left out, the style of the whole comment and the intercept add. The logit of `score` is
         the sum of the terms' weights and `rest`.
     reason : str
-        Why there is no score; empty where there is one.
+        Why there is no score (``no_article``, or the comment's status); empty where there is one.
     """
 
     score: float | None
@@ -55,10 +56,20 @@ class LabelScore:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A comment's verdict."""
+    """A comment's verdict.
+
+    Attributes
+    ----------
+    labels : dict of str to LabelScore
+    model : str
+    status : str
+        ``scored``, or why there are no scores, see `moderation.language`.
+    flagged : bool
+    """
 
     labels: dict[str, LabelScore]
     model: str
+    status: str = language.SCORED
     flagged: bool = field(init=False)
 
     def __post_init__(self):
@@ -103,18 +114,27 @@ class Scorer:
         Returns
         -------
         ndarray of float64, shape (n, 3)
-            In the order of `moderation.comments.LABELS`; NaN for off_topic where there is no article.
+            In the order of `moderation.comments.LABELS`; NaN where there is no score: off_topic without an article,
+            all of them where the comment cannot be scored.
         """
+        return self.probabilities_and_statuses(comments)[0]
+
+    def probabilities_and_statuses(self, comments: Sequence[Comment]) -> tuple[np.ndarray, list[str]]:
+        """As `probabilities`, and for each comment its status."""
         result = np.full((len(comments), len(LABELS)), np.nan)
-        if not comments:
-            return result
-        logits = self._vectors.linear([c.text for c in comments], self._coefficients) + self._intercepts
-        result[:, :2] = _sigmoid(logits)
-        with_article = [index for index, comment in enumerate(comments) if comment.article is not None]
+        found = [pieces(comment.text) for comment in comments]
+        statuses = [language.status(each, self._vectors.vocabulary) for each in found]
+        scored = [index for index, status in enumerate(statuses) if status == language.SCORED]
+        if not scored:
+            return result, statuses
+        texts = [comments[index].text for index in scored]
+        logits = self._vectors.linear(texts, self._coefficients, [found[index] for index in scored])
+        result[scored, :2] = _sigmoid(logits + self._intercepts)
+        with_article = [index for index in scored if comments[index].article is not None]
         if with_article:
             logits = self.model.topic.logits([comments[index] for index in with_article])
             result[with_article, 2] = self.model.calibrations[OFF_TOPIC].probability(logits)
-        return result
+        return result, statuses
 
     def flags(self, probabilities: np.ndarray) -> np.ndarray:
         """Which labels are flagged; bool, of the shape of `probabilities`."""
@@ -139,6 +159,11 @@ class Scorer:
     def _score(self, comment, limit):
         labels = {}
         found = pieces(comment.text)
+        status = language.status(found, self._vectors.vocabulary)
+        if status != language.SCORED:
+            thresholds = self.model.thresholds
+            labels = {label: LabelScore(None, thresholds[label], False, reason=status) for label in LABELS}
+            return Score(labels, self.version, status)
         ids, first, last = self._vectors.ngrams(found)
         _, distinct, counts, weights = self._vectors.weigh(ids, np.zeros(len(ids), dtype=np.int64), 1)
         # An n-gram that stands in several places counts in equal parts at each.

@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from moderation import card, registry, report, training
+from moderation import card, grades, registry, report, training
 from moderation import dataset as datasets
-from moderation.comments import LABELS, TEXT_LIMIT
+from moderation.comments import LABELS, TEXT_LIMIT, sha256
 from moderation.evaluation import auc_with_interval, harden
 from moderation.model import OFF_TOPIC, TEXT_LABELS
 from moderation.settings import ROOT
@@ -27,6 +28,7 @@ TRAINING = {
     "isarcasm": "MIT",
 }
 STARTER = ROOT / "data"
+GRADES = STARTER / "grades.csv"
 
 #: Corpora that are only measured: the label, the column that holds it, and what it is called.
 MEASURED = (
@@ -51,7 +53,31 @@ def read(corpora: Path):
     for part in parts:
         part.sources[:] = [{**s, "licence": TRAINING[s["corpus"]]} for s in part.sources]
     starter.sources[:] = [{**s, "licence": "this project's own"} for s in starter.sources]
-    return datasets.join([*parts, starter.part(train_rows)]), starter.part(test_rows)
+    data = datasets.join([*parts, starter.part(train_rows)])
+    data.comments = grades.attach(_without_measured(data.comments, corpora), GRADES)
+    data.sources.append(
+        {
+            "corpus": "grades",
+            "file": GRADES.name,
+            "sha256": sha256(GRADES),
+            "rows": int(data.comments["graded_abusive"].notna().sum()),
+            "licence": "this project's own",
+        }
+    )
+    return data, starter.part(test_rows)
+
+
+def _without_measured(comments, corpora):
+    """The comments less those that nearly repeat one of a corpus that is only measured."""
+    measured = [
+        text
+        for name in sorted({name for name, *_ in MEASURED})
+        if (corpora / name / "comments.csv").exists()
+        for text in pd.read_csv(corpora / name / "comments.csv", usecols=["text"], dtype=str)["text"].dropna()
+    ]
+    clusters = datasets.near_duplicates([*measured, *comments["text"]])
+    repeats = np.isin(clusters[len(measured) :], clusters[: len(measured)])
+    return comments[~repeats].reset_index(drop=True)
 
 
 def build(corpora: Path, models: Path, *, seed: int = 0, progress=None, version: str = registry.DEFAULT) -> Path:
@@ -77,7 +103,7 @@ def build(corpora: Path, models: Path, *, seed: int = 0, progress=None, version:
     model = fitted.model
     figures = card.measured(fitted.held, model.thresholds, recipe)
     measured = {
-        "cross_validated": card.by_corpus(fitted.held),
+        "cross_validated": cross_validated(fitted),
         "left_out": left_out(fitted, recipe, steps),
         "never_trained": never_trained(corpora, model),
         "starter_held_out": starter(starter_test, model),
@@ -103,6 +129,19 @@ def _steps(progress):
     if progress is None:
         return lambda description: iter
     return lambda description: lambda items: progress.track(list(items), description=description)
+
+
+def cross_validated(fitted) -> dict:
+    """ROC AUC on each corpus's own labels, other rows of the corpus being in training, by label."""
+    comments = fitted.text.comments
+    found = {
+        label: card.by_corpus(
+            comments["corpus"].to_numpy(), comments[label].to_numpy(dtype=float), fitted.out_of_fold[label]
+        )
+        for label in TEXT_LABELS
+    }
+    topic = fitted.held[OFF_TOPIC]
+    return {**found, OFF_TOPIC: card.by_corpus(topic.corpora, topic.labels, topic.scores)}
 
 
 def left_out(fitted, recipe, steps) -> dict:
@@ -144,8 +183,6 @@ def _topic_figures(topics, model, rows, corpus):
 
 def never_trained(corpora: Path, model) -> dict:
     """ROC AUC on the corpora that no model trains on, where they are there."""
-    import pandas as pd
-
     found = {}
     for corpus, label, column, name in MEASURED:
         path = corpora / corpus / "comments.csv"

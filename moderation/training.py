@@ -45,9 +45,9 @@ class Recipe:
         likely abusive says nothing about how likely abuse is.
     corpus_weights : dict of str to dict of str to float
         For a label, weights of the rows of a corpus, where not 1.
-    soft_power : dict of str to float
-        For a corpus, the power to which a soft label is raised before training, where not 1. Below 1 for a
-        corpus of comments that were selected as likely abusive, where one annotator's yes says more.
+    graded_share : dict of str to float
+        For a corpus, how much a grade (see `moderation.grades`) counts against the corpus's own label where a row
+        has both.
     base_rates : dict of str to float
     thresholds : dict of str to str
         For each label the requirement that chooses its threshold.
@@ -62,17 +62,29 @@ class Recipe:
     strength: dict[str, float] = field(default_factory=lambda: {"abusive": 0.5, "mocking": 0.5})
     corpus_weights: dict[str, dict[str, float]] = field(
         default_factory=lambda: {
-            "abusive": {"data": 1.5, "civil_comments": 0.7, "changemyview": 1.5},
-            "mocking": {"nyt_room_for_debate": 4.0},
+            "abusive": {
+                "data": 1.5,
+                "civil_comments": 2.0,
+                "changemyview": 1.5,
+                "fox_news": 2.0,
+                "nyt_room_for_debate": 2.0,
+            },
+            "mocking": {"civil_comments": 2.0, "fox_news": 2.0, "nyt_room_for_debate": 4.0, "wikipedia_talk": 0.5},
         }
     )
     calibrated_on: dict[str, tuple[str, ...]] = field(
+        default_factory=lambda: dict.fromkeys(
+            TEXT_LABELS, ("data", "fox_news", "nyt_room_for_debate", "wikipedia_talk")
+        )
+    )
+    graded_share: dict[str, float] = field(
         default_factory=lambda: {
-            "abusive": ("data", "fox_news", "wikipedia_talk"),
-            "mocking": ("data", "nyt_room_for_debate"),
+            "civil_comments": 0.7,
+            "fox_news": 0.4,
+            "nyt_room_for_debate": 0.5,
+            "wikipedia_talk": 0.5,
         }
     )
-    soft_power: dict[str, float] = field(default_factory=lambda: {"civil_comments": 0.5})
     base_rates: dict[str, float] = field(default_factory=lambda: dict(BASE_RATES))
     thresholds: dict[str, str] = field(
         # A queue in which a third is rightly flagged is worth a moderator's time.
@@ -122,9 +134,24 @@ def row_weights(comments: pd.DataFrame, label: str, recipe: Recipe) -> np.ndarra
 
 
 def training_labels(comments: pd.DataFrame, label: str, recipe: Recipe) -> np.ndarray:
-    """The labels as they train: soft ones raised to their corpus's power."""
-    powers = np.array([recipe.soft_power.get(corpus, 1.0) for corpus in comments["corpus"]])
-    return comments[label].to_numpy(dtype=float) ** powers
+    """The labels as they train: where a row was graded too, the mixture of both."""
+    own = comments[label].to_numpy(dtype=float)
+    graded = _graded(comments, label)
+    share = np.array([recipe.graded_share.get(corpus, 1.0) for corpus in comments["corpus"]])
+    mixed = np.where(np.isnan(own), graded, share * graded + (1 - share) * own)
+    return np.where(np.isnan(graded), own, mixed)
+
+
+def reference_labels(comments: pd.DataFrame, label: str) -> np.ndarray:
+    """The labels that probabilities and thresholds are fitted to: one line through all corpora where there are
+    grades, the corpus's own label elsewhere."""
+    graded = _graded(comments, label)
+    return np.where(np.isnan(graded), comments[label].to_numpy(dtype=float), graded)
+
+
+def _graded(comments, label):
+    column = f"graded_{label}"
+    return comments[column].to_numpy(dtype=float) if column in comments else np.full(len(comments), np.nan)
 
 
 class TextTrainer:
@@ -311,14 +338,16 @@ def adapt(base: Model, data: Dataset, *, recipe: Recipe | None = None, seed: int
     """
     recipe = recipe or Recipe()
     comments = data.comments.reset_index(drop=True)
-    folds = datasets.folds(comments, n_splits=recipe.n_splits, seed=seed)
+    folds = _folds(comments, recipe.n_splits, seed)
     classifiers, calibrations, thresholds = (
         dict(base.classifiers),
         dict(base.calibrations),
         dict(base.thresholds),
     )
     outcomes, held = {}, {}
-    matrix = base.union.transform(progress(list(comments["text"])))
+    texts = list(comments["text"])
+    parts = [base.union.transform(texts[begin : begin + 200]) for begin in progress(range(0, len(texts), 200))]
+    matrix = sparse.vstack(parts, format="csr")
     for label in TEXT_LABELS:
         labels = comments[label].to_numpy(dtype=float)
         base_classifier, calibration = base.classifiers[label], base.calibrations[label]
@@ -348,7 +377,7 @@ def adapt(base: Model, data: Dataset, *, recipe: Recipe | None = None, seed: int
             label, out_of_fold, labels, base.thresholds[label], recipe
         )
     topic = base.topic
-    pairs, pair_labels, pair_weights, _ = pair(data.comments, data.articles, seed=seed)
+    pairs, pair_labels, pair_weights, _ = pair(_some(comments, seed), data.articles, seed=seed)
     if pairs:
         bare, threaded = base.topic.evidence(pairs)
         values = base.topic.scaled(np.concatenate([bare, threaded]))
@@ -377,6 +406,19 @@ def adapt(base: Model, data: Dataset, *, recipe: Recipe | None = None, seed: int
         outcomes[OFF_TOPIC] = Outcome(0, 0, False)
     model = Model(base.union, classifiers, topic, calibrations, thresholds)
     return model, outcomes, held
+
+
+_ENOUGH_TO_PAIR = 1_500  # comments; more move the weights of the evidence no further
+
+
+def _some(comments, seed):
+    """The comments whose off_topic was judged, and as many of the others as are of use."""
+    judged = np.flatnonzero(comments[OFF_TOPIC].notna())
+    others = np.random.default_rng(seed).permutation(np.flatnonzero(comments[OFF_TOPIC].isna()))
+    positives = judged[comments[OFF_TOPIC].to_numpy()[judged] >= 0.5]
+    negatives = np.random.default_rng(seed).permutation(np.setdiff1d(judged, positives))
+    rest = np.concatenate([negatives, others])[: max(0, _ENOUGH_TO_PAIR - len(positives))]
+    return comments.iloc[np.sort(np.concatenate([positives, rest]))]
 
 
 def _adapt_label(matrix, logits, labels, weights, label, folds, recipe):
@@ -454,6 +496,11 @@ class Held:
     weights: np.ndarray
     corpora: np.ndarray
 
+    def curve(self, base_rate: float) -> dict[str, list[float]]:
+        """As `moderation.evaluation.curve`, of the rows that count."""
+        used = self.weights > 0
+        return curve(self.labels[used], self.scores[used], base_rate, weights=self.weights[used])
+
 
 def _calibrated(label, labels, logits, corpora, recipe) -> tuple[Held, Calibration]:
     chosen = set(recipe.calibrated_on.get(label, ())) & set(corpora)
@@ -479,12 +526,15 @@ class Fitted:
     ----------
     model : Model
     held : dict of str to Held
+    out_of_fold : dict of str to ndarray of float, shape (comments,)
+        Logits of the text labels, of every row from a model that was not trained on it.
     text : TextTrainer
     topics : TopicTrainer
     """
 
     model: Model
     held: dict[str, Held]
+    out_of_fold: dict[str, np.ndarray]
     text: TextTrainer
     topics: TopicTrainer
 
@@ -513,7 +563,7 @@ def fit(data: Dataset, *, recipe: Recipe | None = None, steps=None) -> Fitted:
     held, calibrations = {}, {}
     corpora = comments["corpus"].to_numpy()
     for label in TEXT_LABELS:
-        truth = comments[label].to_numpy(dtype=float)
+        truth = reference_labels(comments, label)
         known = ~np.isnan(truth) & ~np.isnan(logits[label])
         held[label], calibrations[label] = _calibrated(
             label, truth[known], logits[label][known], corpora[known], recipe
@@ -527,12 +577,12 @@ def fit(data: Dataset, *, recipe: Recipe | None = None, steps=None) -> Fitted:
     thresholds = {
         label: choose_threshold(
             recipe.thresholds[label],
-            curve(found.labels[found.weights > 0], found.scores[found.weights > 0], recipe.base_rates[label]),
+            found.curve(recipe.base_rates[label]),
         )
         for label, found in held.items()
     }
     topic = topics.fit(np.arange(len(topics.labels)))
-    return Fitted(Model(union, classifiers, topic, calibrations, thresholds), held, trainer, topics)
+    return Fitted(Model(union, classifiers, topic, calibrations, thresholds), held, logits, trainer, topics)
 
 
 def fit_topics(data: Dataset, recipe: Recipe, steps) -> TopicTrainer:

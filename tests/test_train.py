@@ -4,10 +4,11 @@ import csv
 import json
 import random
 
+import pandas as pd
 import pytest
 from conftest import run
 
-from moderation import registry
+from moderation import dataset, registry
 from moderation.comments import Comment
 from moderation.scorer import Scorer
 
@@ -68,15 +69,42 @@ def test_the_same_data_gives_the_same_weights(models, newsroom):
     assert first.model.thresholds == second.model.thresholds
 
 
-def test_a_worse_candidate_is_promoted_only_by_force(models, newsroom):
-    """From scratch on so few comments is much worse than the shipped model."""
-    refused = train(models, "--from-scratch", "--name", "worse", "--promote")
-    assert refused.returncode == 1 and "not promoted" in refused.stderr
+@pytest.fixture
+def mislabelled(tmp_path):
+    """Comments whose labels are the wrong way round wherever they train, and right where they are measured."""
+    insults = [f"You are an idiot and a liar, number {i * i} of week {i}" for i in range(600)]
+    thanks = [f"Thank you for the timetable of bus {i * i} in week {i}" for i in range(600)]
+    texts = insults + thanks
+    frame = pd.DataFrame({"article_id": "", "text": texts})
+    measured = set(dataset.held_out(frame)[1])
+    path = tmp_path / "mislabelled.csv"
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "text", "abusive"])
+        for row, text in enumerate(texts):
+            writer.writerow([row, text, int((row < 600) == (row in measured))])
+    return path
+
+
+def test_a_worse_candidate_is_promoted_only_by_force(models, mislabelled):
+    refused = train(models, "--data", mislabelled, "--name", "worse", "--promote")
+    assert refused.returncode == 1 and "not promoted: abusive got worse" in refused.stderr
     assert registry.active(models) == "default"
-    assert registry.load(models, "worse").card["kind"] == "from scratch"
-    forced = train(models, "--from-scratch", "--name", "forced", "--promote", "--force")
+    forced = train(models, "--data", mislabelled, "--name", "forced", "--promote", "--force")
     assert forced.returncode == 0 and "WARNING" in forced.stderr
     assert registry.active(models) == "forced"
+
+
+def test_from_scratch_does_without_the_shipped_model(models):
+    done = train(models, "--from-scratch", "--name", "scratch")
+    assert done.returncode == 0, done.stderr
+    stored = registry.load(models, "scratch")
+    assert stored.card["kind"] == "from scratch" and stored.card["base"] is None
+    vocabularies = [
+        dict(registry.load(models, name).model.union.transformer_list)["words"].vocabulary_
+        for name in ("scratch", "default")
+    ]
+    assert vocabularies[0] != vocabularies[1]
 
 
 def test_a_bad_row_stops_training_unless_skipped(models, newsroom):

@@ -1,0 +1,57 @@
+"""Comments that the model has nothing to say about: too little text, or not in English.
+
+A score for them would pretend: the model was trained and measured on English alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+from moderation.cues import piece_words
+from moderation.lexicon import KNOWN_WORDS
+from moderation.normal import MENTION, URL, Piece
+
+SCORED, TOO_SHORT, UNSUPPORTED_LANGUAGE = "scored", "too_short", "unsupported_language"
+
+# With these, 1 of 10,000 comments of the training corpora that are in English is refused, and of those in other
+# languages only some of four words or less get through.
+_COMMON = 0.2  # share of common English words from which nothing else is asked
+_KNOWN = 0.5  # share of words that the model has met
+_FEWEST_WORDS = 4  # less says too little about its language
+
+
+def status(found: list[Piece], vocabulary: Container[str]) -> str:
+    """Whether a comment can be scored.
+
+    Parameters
+    ----------
+    found : list of Piece
+        As `moderation.normal.pieces` gives.
+    vocabulary : container of str
+        The words that the model has met in training.
+
+    Returns
+    -------
+    str
+        `SCORED`; `TOO_SHORT` where no word is left beside links, names and signs; `UNSUPPORTED_LANGUAGE`.
+    """
+    words, common = [], 0
+    for piece in found:
+        if piece.text == URL or piece.text.startswith(MENTION):
+            continue
+        for word in piece_words(piece.text):
+            words.append(word)
+            common += word in KNOWN_WORDS
+        # A long comment need not be read to its end.
+        if common >= 20 and common >= _COMMON * len(words):
+            return SCORED
+    if sum(map(len, words)) < 4 and not any(len(word) > 1 for word in words):
+        return TOO_SHORT
+    if common >= _COMMON * len(words):
+        return SCORED
+    text = "".join(words)
+    if sum(not c.isascii() for c in text) > len(text) / 3:  # another script; accents are gone by now
+        return UNSUPPORTED_LANGUAGE
+    if len(words) < _FEWEST_WORDS or sum(word in vocabulary for word in words) >= _KNOWN * len(words):
+        return SCORED
+    return UNSUPPORTED_LANGUAGE
