@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from flask import Flask
-from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from moderation import api, pages, problems, store
@@ -32,8 +31,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.json.sort_keys = False
     store.migrate(settings.database_url)
-    engine = create_engine(settings.database_url)
-    store.prepare_engine(engine)
+    engine = store.connect(settings.database_url)
     app.extensions["engine"] = engine
     app.extensions["serving"] = Serving(settings.models, settings.model, Scorer)
     problems.init_app(app)
@@ -41,9 +39,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(pages.blueprint)
     app.after_request(_protect)
     if settings.demonstration:
-        with Session(engine) as session:
+        with store.writing(engine) as session:
             _demonstrate(session)
-            session.commit()
     return app
 
 
@@ -67,8 +64,6 @@ def _demonstrate(session: Session) -> None:
     articles = read_articles(DEMONSTRATION.with_name("articles.csv"))
     for _, row in read_rows(DEMONSTRATION):
         store.save_article(session, row["article_id"], articles[row["article_id"]])
-        session.add(
-            store.CommentRow(
-                id=row["id"], article_id=row["article_id"], parent_text=row["parent_text"], text=row["text"]
-            )
-        )
+        session.add(store.CommentRow(id=row["id"], article_id=row["article_id"], parent_text=row["parent_text"]))
+        session.flush()
+        session.add(store.RevisionRow(comment_id=row["id"], number=1, text=row["text"]))

@@ -287,16 +287,13 @@ def keys_group():
 
 
 def _session():
-    from sqlalchemy import create_engine
     from sqlalchemy.orm import Session
 
     from moderation import store
 
     settings = Settings()
     store.migrate(settings.database_url)
-    engine = create_engine(settings.database_url)
-    store.prepare_engine(engine)
-    return Session(engine)
+    return Session(store.connect(settings.database_url).execution_options(writing=True))
 
 
 @keys_group.command("create")

@@ -1,27 +1,80 @@
-"""Tables, and the queries on them. Every query takes a Session; nothing here commits."""
+"""Tables, and the queries on them. Every query takes a Session; nothing here commits but `writing`."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
-from datetime import UTC, datetime
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import DateTime, Engine, ForeignKey, String, Text, event, func, select
-from sqlalchemy.engine import make_url
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    ColumnElement,
+    Date,
+    DateTime,
+    Engine,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    create_engine,
+    event,
+    func,
+    literal_column,
+    select,
+)
+from sqlalchemy import text as sql
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, mapped_column, relationship
 
-from moderation.comments import Article
+from moderation.comments import ID_LIMIT, LABELS, Article
+
+VERDICTS = ("approve", "reject", "defer", "undo")
+REASONS = ("abusive", "mocking", "off_topic", "other")  #: why a comment is rejected; the labels, and what is none
+SOURCES = ("flagged", "audit", "double", "contested", "reported")  #: why a comment is in the queue, see `ItemRow`
+STATUSES = ("open", "deferred", "decided", "withdrawn")
+ROLES = ("moderator", "lead", "admin")
+
+_WORD = re.compile(r"[^\W_]+")
 
 
 class Base(DeclarativeBase):
     pass
 
 
+class UtcTime(TypeDecorator):
+    """A moment. SQLite keeps no time zone, so everything is stored in UTC and comes back aware."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value, dialect):
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value, dialect):
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(map(repr, values))})", name=f"{column}_known")
+
+
+# ---------------------------------------------------------------------------------------- comments and scores
 
 
 class ArticleRow(Base):
@@ -29,23 +82,489 @@ class ArticleRow(Base):
 
     __tablename__ = "article"
 
-    id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    id: Mapped[str] = mapped_column(String(ID_LIMIT), primary_key=True)
     title: Mapped[str] = mapped_column(Text)
     body: Mapped[str] = mapped_column(Text)
-    changed: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=now, onupdate=now)
+    section: Mapped[str] = mapped_column(String(ID_LIMIT), default="")
+    changed: Mapped[datetime] = mapped_column(UtcTime, default=now, onupdate=now)
 
 
 class CommentRow(Base):
-    """A stored comment; for now those that demonstrate the service."""
+    """A stored comment. Its texts are revisions; what stands here is what they have in common.
+
+    Attributes
+    ----------
+    author : str
+        The comment system's key of the author, nothing that we look into; empty where none was sent.
+    section : str
+        The comment's own, or its article's.
+    revision : int
+        Number of the current revision, from 1.
+    posted : datetime
+        When the author wrote it, as the comment system says; `created` is when it came here.
+    verdict, reason, decided
+        What holds for the current revision: ``approve`` or ``reject``, or None where nobody has decided.
+    erasure_id : int or None
+        Of the erasure that removed the texts and the author.
+    """
 
     __tablename__ = "comment"
+    __table_args__ = (Index("ix_comment_author", "author", "posted"), Index("ix_comment_created", "created"))
 
-    id: Mapped[str] = mapped_column(String(200), primary_key=True)
+    id: Mapped[str] = mapped_column(String(ID_LIMIT), primary_key=True)
     article_id: Mapped[str | None] = mapped_column(ForeignKey("article.id"), index=True)
+    parent_id: Mapped[str] = mapped_column(String(ID_LIMIT), default="", index=True)
     parent_text: Mapped[str] = mapped_column(Text, default="")
-    text: Mapped[str] = mapped_column(Text)
-    created: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=now)
+    author: Mapped[str] = mapped_column(String(ID_LIMIT), default="")
+    section: Mapped[str] = mapped_column(String(ID_LIMIT), default="")
+    revision: Mapped[int] = mapped_column(default=1)
+    posted: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    created: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    verdict: Mapped[str | None] = mapped_column(String(10))
+    reason: Mapped[str | None] = mapped_column(String(10))
+    decided: Mapped[datetime | None] = mapped_column(UtcTime)
+    erasure_id: Mapped[int | None] = mapped_column(ForeignKey("erasure.id"))
     article: Mapped[ArticleRow | None] = relationship()
+    current: Mapped[RevisionRow] = relationship(
+        primaryjoin="and_(CommentRow.id == foreign(RevisionRow.comment_id), CommentRow.revision == RevisionRow.number)",
+        uselist=False,
+        viewonly=True,
+    )
+
+    @property
+    def text(self) -> str:
+        """The current revision's."""
+        return self.current.text
+
+
+class RevisionRow(Base):
+    """A text of a comment. Full-text search runs over this table, see `search`."""
+
+    __tablename__ = "revision"
+    __table_args__ = (UniqueConstraint("comment_id", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    comment_id: Mapped[str] = mapped_column(ForeignKey("comment.id"))
+    number: Mapped[int]
+    text: Mapped[str] = mapped_column(Text)
+    created: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class ScoreRow(Base):
+    """What a model said of a revision, and how likely that was to bring it before a person.
+
+    Attributes
+    ----------
+    abusive, mocking, off_topic : float or None
+        Calibrated probabilities.
+    abusive_threshold, mocking_threshold, off_topic_threshold : float
+        That held then, with the newsroom's own for the section.
+    flagged : bool
+        Whether any label reached its threshold.
+    source : str or None
+        Why the revision joined the queue on this score (one of `SOURCES`); None where it did not.
+    sampling_probability : float
+        With which it joined the queue: 1 for what is flagged, the audit share for everything else.
+    week : date
+        The Monday, for figures by week.
+    """
+
+    __tablename__ = "score"
+    __table_args__ = (UniqueConstraint("revision_id", "model"), Index("ix_score_week", "week", "model"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    revision_id: Mapped[int] = mapped_column(ForeignKey("revision.id"))
+    comment_id: Mapped[str] = mapped_column(ForeignKey("comment.id"), index=True)
+    model: Mapped[str] = mapped_column(String(100))
+    section: Mapped[str] = mapped_column(String(ID_LIMIT), default="")
+    abusive: Mapped[float | None]
+    mocking: Mapped[float | None]
+    off_topic: Mapped[float | None]
+    abusive_threshold: Mapped[float]
+    mocking_threshold: Mapped[float]
+    off_topic_threshold: Mapped[float]
+    flagged: Mapped[bool]
+    source: Mapped[str | None] = mapped_column(String(10))
+    sampling_probability: Mapped[float]
+    scored: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    week: Mapped[date] = mapped_column(Date)
+
+    def probability(self, label: str) -> float | None:
+        return getattr(self, label)
+
+    def threshold(self, label: str) -> float:
+        return getattr(self, f"{label}_threshold")
+
+    def flags(self) -> list[str]:
+        """The labels that reached their thresholds."""
+        return [
+            label
+            for label in LABELS
+            if self.probability(label) is not None and self.probability(label) >= self.threshold(label)
+        ]
+
+
+# ---------------------------------------------------------------------------------------- queue and decisions
+
+
+class ItemRow(Base):
+    """A place in the queue: a revision that a person is to look at.
+
+    A comment may have several over time: of an edited text, of a second opinion. What the queue filters and orders by
+    is copied here from comment and score, so that each order is one index.
+
+    Attributes
+    ----------
+    source : str
+        ``flagged`` by the model; ``audit``, drawn from what was not flagged; ``double``, a second opinion on
+        what `pair_id` decided; ``contested``, to settle two opinions that differ; ``reported``, decided through the
+        interface without having been in the queue.
+    status : str
+        ``open``, ``deferred`` (a moderator put it off), ``decided``, or ``withdrawn`` (edited or erased before
+        anybody decided).
+    abusive, mocking, off_topic, probability : float
+        The labels' probabilities, and the highest of them.
+    rank, margin : float
+        Order by probability and by uncertainty (distance from the threshold, in logits). For a drawn comment they are
+        those of an open item taken at random, so that it turns up among the flagged ones and not after all of them.
+    lease_id, lease_until
+        The moderator who has the card, and until when.
+    not_for : str
+        Who gave the first opinion and must not give the second.
+    verdict, reason, decided_by, decided, decision_id
+        The decision that holds.
+    """
+
+    __tablename__ = "item"
+    __table_args__ = (
+        _one_of("source", SOURCES),
+        _one_of("status", STATUSES),
+        Index("ix_item_rank", "status", "rank", "id"),
+        Index("ix_item_margin", "status", "margin", "id"),
+        Index("ix_item_entered", "status", "entered", "id"),
+        *(Index(f"ix_item_{label}", "status", f"flag_{label}", label, "id") for label in LABELS),
+        Index("ix_item_probability", "status", "probability"),
+        Index("ix_item_section", "status", "section", "rank"),
+        Index("ix_item_article", "article_id", "status"),
+        Index("ix_item_author", "author", "status"),
+        Index("ix_item_lease", "lease_id", "status"),
+        Index("ix_item_decided", "decided"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    comment_id: Mapped[str] = mapped_column(ForeignKey("comment.id"), index=True)
+    revision_id: Mapped[int] = mapped_column(ForeignKey("revision.id"), index=True)
+    score_id: Mapped[int] = mapped_column(ForeignKey("score.id"), index=True)
+    pair_id: Mapped[int | None] = mapped_column(ForeignKey("item.id"), index=True)
+    source: Mapped[str] = mapped_column(String(10))
+    status: Mapped[str] = mapped_column(String(10), default="open")
+    model: Mapped[str] = mapped_column(String(100))
+    article_id: Mapped[str | None] = mapped_column(String(ID_LIMIT))
+    section: Mapped[str] = mapped_column(String(ID_LIMIT), default="")
+    author: Mapped[str] = mapped_column(String(ID_LIMIT), default="")
+    abusive: Mapped[float | None]
+    mocking: Mapped[float | None]
+    off_topic: Mapped[float | None]
+    flag_abusive: Mapped[bool]
+    flag_mocking: Mapped[bool]
+    flag_off_topic: Mapped[bool]
+    probability: Mapped[float]
+    rank: Mapped[float]
+    margin: Mapped[float]
+    entered: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    lease_id: Mapped[int | None] = mapped_column(ForeignKey("moderator.id"))
+    lease_until: Mapped[datetime | None] = mapped_column(UtcTime)
+    not_for: Mapped[str] = mapped_column(String(200), default="")
+    verdict: Mapped[str | None] = mapped_column(String(10))
+    reason: Mapped[str | None] = mapped_column(String(10))
+    decided_by: Mapped[str] = mapped_column(String(200), default="")
+    decided: Mapped[datetime | None] = mapped_column(UtcTime)
+    decision_id: Mapped[int | None]
+    comment: Mapped[CommentRow] = relationship()
+    revision: Mapped[RevisionRow] = relationship()
+    score: Mapped[ScoreRow] = relationship()
+    lease: Mapped[ModeratorRow | None] = relationship()
+
+
+class DecisionRow(Base):
+    """What somebody decided; never changed and never deleted, which the database itself refuses.
+
+    Attributes
+    ----------
+    who : str
+        The moderator's name, or what the comment system said.
+    verdict : str
+        One of `VERDICTS`.
+    reason : str or None
+        One of `REASONS`, with ``reject``.
+    undoes : int or None
+        With ``undo``: the decision that no longer holds. Each can be undone once.
+    request : str or None
+        The caller's idempotency key: the same request twice is one decision.
+    seconds : float or None
+        That the moderator spent.
+    source : str
+        The item's.
+    """
+
+    __tablename__ = "decision"
+    __table_args__ = (
+        _one_of("verdict", VERDICTS),
+        CheckConstraint(f"reason IS NULL OR reason IN {REASONS}", name="reason_known"),
+        CheckConstraint("(verdict = 'reject') = (reason IS NOT NULL)", name="reason_with_reject"),
+        CheckConstraint("(verdict = 'undo') = (undoes IS NOT NULL)", name="undoes_with_undo"),
+        Index("ix_decision_moderator", "moderator_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    item_id: Mapped[int] = mapped_column(ForeignKey("item.id"), index=True)
+    comment_id: Mapped[str] = mapped_column(ForeignKey("comment.id"), index=True)
+    revision_id: Mapped[int] = mapped_column(ForeignKey("revision.id"))
+    moderator_id: Mapped[int | None] = mapped_column(ForeignKey("moderator.id"))
+    who: Mapped[str] = mapped_column(String(200))
+    verdict: Mapped[str] = mapped_column(String(10))
+    reason: Mapped[str | None] = mapped_column(String(10))
+    undoes: Mapped[int | None] = mapped_column(ForeignKey("decision.id"), unique=True)
+    batch_id: Mapped[int | None] = mapped_column(ForeignKey("batch.id"), index=True)
+    request: Mapped[str | None] = mapped_column(String(ID_LIMIT), unique=True)
+    at: Mapped[datetime] = mapped_column(UtcTime, default=now, index=True)
+    model: Mapped[str] = mapped_column(String(100))
+    seconds: Mapped[float | None]
+    source: Mapped[str] = mapped_column(String(10))
+    item: Mapped[ItemRow] = relationship()
+    comment: Mapped[CommentRow] = relationship()
+
+
+class BatchRow(Base):
+    """Many items decided at once: who, what, and the filter that chose them."""
+
+    __tablename__ = "batch"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    moderator_id: Mapped[int] = mapped_column(ForeignKey("moderator.id"), index=True)
+    verdict: Mapped[str] = mapped_column(String(10))
+    reason: Mapped[str | None] = mapped_column(String(10))
+    chosen: Mapped[dict] = mapped_column(JSON)
+    at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    size: Mapped[int]
+    undone: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class OutboxRow(Base):
+    """An event for the comment system; written with the decision, sent until it is taken.
+
+    Attributes
+    ----------
+    event : str
+        Its idempotency id: a receiver that has seen it has had this event before.
+    next_try : datetime or None
+        None once it was delivered or given up.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index("ix_outbox_next_try", "next_try", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    event: Mapped[str] = mapped_column(String(36), unique=True)
+    comment_id: Mapped[str] = mapped_column(ForeignKey("comment.id"), index=True)
+    payload: Mapped[str] = mapped_column(Text)
+    created: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_try: Mapped[datetime | None] = mapped_column(UtcTime, default=now)
+    delivered: Mapped[datetime | None] = mapped_column(UtcTime)
+    problem: Mapped[str] = mapped_column(Text, default="")
+
+
+class SuggestionRow(Base):
+    """What a caller said a score should have been, of a stored comment.
+
+    Attributes
+    ----------
+    label : str
+        One of the labels, or the caller's own name for what it judged.
+    value : float in 0..1
+    who : str
+        As the caller names itself.
+    """
+
+    __tablename__ = "suggestion"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    comment_id: Mapped[str] = mapped_column(ForeignKey("comment.id"), index=True)
+    revision_id: Mapped[int] = mapped_column(ForeignKey("revision.id"))
+    label: Mapped[str] = mapped_column(String(100))
+    value: Mapped[float]
+    who: Mapped[str] = mapped_column(String(200), default="")
+    at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+# ---------------------------------------------------------------------------------------- people
+
+
+class ModeratorRow(Base):
+    """Who works at the desk.
+
+    Attributes
+    ----------
+    password : str or None
+        Hashed; None until the person has followed the link of `setup`.
+    role : str
+        One of `ROLES`; each may do what those before it may.
+    failed, locked_until
+        Guesses since the last right password, and until when none is looked at.
+    setup : str or None
+        SHA-256 of the one-time link's token, valid until `setup_until`.
+    sessions_from : datetime
+        Sessions that began earlier have ended: a new password closes them all.
+    disabled : datetime or None
+        Since when the person may no longer log in.
+    preferences : dict
+        Such as ``{"blur": true}``.
+    """
+
+    __tablename__ = "moderator"
+    __table_args__ = (_one_of("role", ROLES),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    password: Mapped[str | None] = mapped_column(String(300))
+    role: Mapped[str] = mapped_column(String(10), default="moderator")
+    failed: Mapped[int] = mapped_column(default=0)
+    locked_until: Mapped[datetime | None] = mapped_column(UtcTime)
+    setup: Mapped[str | None] = mapped_column(String(64), unique=True)
+    setup_until: Mapped[datetime | None] = mapped_column(UtcTime)
+    sessions_from: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    disabled: Mapped[datetime | None] = mapped_column(UtcTime)
+    preferences: Mapped[dict] = mapped_column(JSON, default=dict)
+    created: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class SecretRow(Base):
+    """A secret that the service made for itself, such as the key that signs cookies; see `secret`."""
+
+    __tablename__ = "secret"
+
+    name: Mapped[str] = mapped_column(String(50), primary_key=True)
+    value: Mapped[str] = mapped_column(String(200))
+
+
+# ---------------------------------------------------------------------------------------- models and thresholds
+
+
+class ActivationRow(Base):
+    """A model was made the active one; append-only."""
+
+    __tablename__ = "activation"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(String(100))
+    previous: Mapped[str] = mapped_column(String(100))
+    action: Mapped[str] = mapped_column(String(10))  #: ``promote`` or ``roll back``
+    who: Mapped[str] = mapped_column(String(200))
+    at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class ThresholdRow(Base):
+    """A change of a label's threshold in a section; append-only, the newest holds.
+
+    Attributes
+    ----------
+    section : str
+        Empty for all sections that have none of their own.
+    value : float or None
+        None returns to the model's own.
+    figures : dict
+        What the simulator said of the old and the new one, for whoever asks why.
+    """
+
+    __tablename__ = "threshold"
+    __table_args__ = (Index("ix_threshold_label", "label", "section", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    label: Mapped[str] = mapped_column(String(20))
+    section: Mapped[str] = mapped_column(String(ID_LIMIT), default="")
+    value: Mapped[float | None]
+    previous: Mapped[float | None]
+    who: Mapped[str] = mapped_column(String(200))
+    at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    figures: Mapped[dict] = mapped_column(JSON, default=dict)
+
+
+class TrainingRow(Base):
+    """A training run on the newsroom's decisions, as a process of its own reports it.
+
+    Attributes
+    ----------
+    status : str
+        ``waiting``, ``running``, ``done`` or ``failed``.
+    progress : float
+        From 0 to 1, of `step`.
+    seen : datetime
+        When the process last reported: one that has been silent for long is dead.
+    version : str
+        The candidate, when done.
+    preview : dict
+        Old model against new, see `moderation.preview`.
+    """
+
+    __tablename__ = "training"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(String(10), default="waiting")
+    who: Mapped[str] = mapped_column(String(200))
+    step: Mapped[str] = mapped_column(String(200), default="")
+    progress: Mapped[float] = mapped_column(default=0.0)
+    problem: Mapped[str] = mapped_column(Text, default="")
+    version: Mapped[str] = mapped_column(String(100), default="")
+    against: Mapped[str] = mapped_column(String(100), default="")
+    preview: Mapped[dict] = mapped_column(JSON, default=dict)
+    created: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    seen: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    finished: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+# ---------------------------------------------------------------------------------------- erasure
+
+
+class ErasureRow(Base):
+    """Proof that texts were removed: of what, when, by whom, how many. Append-only, and holds no text.
+
+    Attributes
+    ----------
+    kind : str
+        ``comment``, ``author`` or ``retention``.
+    subject : str
+        SHA-256 of the comment's id or the author's key: whoever has it can find the proof, nobody can read it here.
+    chain : str
+        SHA-256 over this row and the chain of the row before: a proof that was changed or removed shows.
+    """
+
+    __tablename__ = "erasure"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(10))
+    subject: Mapped[str] = mapped_column(String(64), index=True)
+    comments: Mapped[int]
+    revisions: Mapped[int]
+    exports: Mapped[int]
+    who: Mapped[str] = mapped_column(String(200))
+    at: Mapped[datetime] = mapped_column(UtcTime)
+    chain: Mapped[str] = mapped_column(String(64))
+
+
+class ExportRow(Base):
+    """A file of labelled comments that was written, so that an erasure can reach it."""
+
+    __tablename__ = "export"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    path: Mapped[str] = mapped_column(Text, unique=True)
+    rows: Mapped[int]
+    who: Mapped[str] = mapped_column(String(200))
+    at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+# ---------------------------------------------------------------------------------------- keys
 
 
 class ApiKey(Base):
@@ -56,56 +575,108 @@ class ApiKey(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
-    created: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=now)
-    revoked: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    created: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    revoked: Mapped[datetime | None] = mapped_column(UtcTime)
 
 
 # ---------------------------------------------------------------------------------------- database
 
 
-def prepare_engine(engine: Engine) -> None:
-    """Set what SQLite needs to serve several threads: a write-ahead log, waiting and foreign keys."""
-    if engine.dialect.name != "sqlite":
-        return
+def database(url: str) -> URL:
+    """An address with the driver that is installed: ``postgresql://`` and ``postgres://`` mean psycopg 3."""
+    # make_url knows no "postgres:", which hosting services hand out.
+    found = make_url(f"postgresql:{url.removeprefix('postgres:')}" if url.startswith("postgres:") else url)
+    return found.set(drivername="postgresql+psycopg") if found.drivername == "postgresql" else found
 
+
+def connect(url: str, **options) -> Engine:
+    """An engine for a database, ready for several threads and processes."""
+    engine = create_engine(database(url), pool_pre_ping=True, **options)
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine)
+    return engine
+
+
+def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def on_connect(connection, record):
+        # The driver would begin transactions late and on its own; `on_begin` does it instead.
+        connection.isolation_level = None
         for pragma in (
             "journal_mode = WAL",
-            "synchronous = NORMAL",
-            "busy_timeout = 10000",
+            # A decision that was acknowledged survives a power cut too.
+            "synchronous = FULL",
+            "busy_timeout = 20000",
             "foreign_keys = ON",
+            # What is erased is overwritten, not just unlinked.
+            "secure_delete = ON",
         ):
             connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection):
+        # A transaction that has read cannot become a writer when another wrote meanwhile: writers say so at once.
+        immediate = connection.get_execution_options().get("writing")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """A session whose transaction may write, committed at the end; rolled back when something is raised."""
+    with Session(engine.execution_options(writing=True), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A session that sees one state of the database and writes nothing."""
+    with Session(engine, expire_on_commit=False) as session:
+        yield session
 
 
 def migrate(database_url: str) -> None:
     """Bring the tables of a database to this version, making the database where there is none."""
-    url = make_url(database_url)
+    url = database(database_url)
     if url.get_backend_name() == "sqlite" and url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["url"] = database_url
+    config.attributes["url"] = url
     command.upgrade(config, "head")
+
+
+def secret(session: Session, name: str) -> str:
+    """The service's own secret of that name, made when it is first asked for. Needs a writing session then."""
+    row = session.get(SecretRow, name)
+    if row is None:
+        row = SecretRow(name=name, value=secrets.token_urlsafe(32))
+        session.add(row)
+        session.flush()
+    return row.value
 
 
 # ---------------------------------------------------------------------------------------- articles
 
 
-def save_article(session: Session, id: str, article: Article) -> None:
-    """Keep an article under its id; the newest text stands."""
-    row = session.get(ArticleRow, id)
-    if row is None:
-        session.add(ArticleRow(id=id, title=article.title, body=article.body))
-    elif (row.title, row.body) != (article.title, article.body):
-        row.title, row.body = article.title, article.body
+def save_article(session: Session, id: str, article: Article, section: str = "") -> None:
+    """Keep an article under its id; the newest text stands, and the section unless none was sent."""
+    insert_new(session, ArticleRow, id=id, title=article.title, body=article.body, section=section)
+    row = session.get_one(ArticleRow, id)
+    section = section or row.section
+    if (row.title, row.body, row.section) != (article.title, article.body, section):
+        row.title, row.body, row.section = article.title, article.body, section
     session.flush()
 
 
 def find_article(session: Session, id: str) -> Article | None:
     row = session.get(ArticleRow, id)
     return Article(row.title, row.body) if row else None
+
+
+def insert_new(session: Session, table: type[Base], **values) -> bool:
+    """Insert a row unless its key is there already; whether it was. Of two that try at once, one does."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    return session.execute(insert(table).values(**values).on_conflict_do_nothing()).rowcount == 1
 
 
 # ---------------------------------------------------------------------------------------- comments
@@ -116,7 +687,43 @@ def count_comments(session: Session) -> int:
 
 
 def newest_comments(session: Session, limit: int = 50) -> list[CommentRow]:
-    return list(session.scalars(select(CommentRow).order_by(CommentRow.created.desc(), CommentRow.id).limit(limit)))
+    query = select(CommentRow).order_by(CommentRow.created.desc(), CommentRow.id).limit(limit)
+    return list(session.scalars(query.options(joinedload(CommentRow.current), joinedload(CommentRow.article))))
+
+
+def search(text: str, dialect: str) -> ColumnElement[bool] | None:
+    """A condition on `RevisionRow`: that it holds every word of `text`, in any order, each as the beginning of a word.
+
+    Parameters
+    ----------
+    dialect : str
+        ``sqlite`` or ``postgresql``.
+
+    Returns
+    -------
+    SQLAlchemy condition, or None where `text` holds no word.
+    """
+    found = words(text)
+    return match([found], dialect, prefix=True) if found else None
+
+
+def words(text: str) -> list[str]:
+    """The distinct words of a text, lower case, in order."""
+    return list(dict.fromkeys(_WORD.findall(text.casefold())))
+
+
+def match(alternatives: list[Sequence[str]], dialect: str, *, prefix: bool = False) -> ColumnElement[bool]:
+    """A condition on `RevisionRow`: that it holds all words of one of the alternatives."""
+    # Words are letters and digits alone, so that nothing in them can be an operator of either query language.
+    if dialect == "sqlite":
+        end = "*" if prefix else ""
+        query = " OR ".join("(" + " AND ".join(f'"{word}"{end}' for word in each) + ")" for each in alternatives)
+        found = sql("SELECT rowid FROM revision_text WHERE revision_text MATCH :query").bindparams(query=query)
+        return RevisionRow.id.in_(found.columns(RevisionRow.id).scalar_subquery())
+    end = ":*" if prefix else ""
+    query = " | ".join("(" + " & ".join(f"'{word}'{end}" for word in each) + ")" for each in alternatives)
+    vector = func.to_tsvector(literal_column("'simple'::regconfig"), RevisionRow.text)
+    return vector.op("@@")(func.to_tsquery(literal_column("'simple'::regconfig"), query))
 
 
 # ---------------------------------------------------------------------------------------- API keys
