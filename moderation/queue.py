@@ -317,7 +317,10 @@ def _place_of_another(session, rng):
         return None
     query = select(ItemRow.rank, ItemRow.margin).where(ItemRow.status == "open", ItemRow.source == "flagged")
     start = rng.randint(*bounds)
-    found = session.execute(query.where(ItemRow.id >= start).order_by(ItemRow.id).limit(1)).first()
+    found = (
+        session.execute(query.where(ItemRow.id >= start).order_by(ItemRow.id).limit(1)).first()
+        or session.execute(query.where(ItemRow.id < start).order_by(ItemRow.id.desc()).limit(1)).first()
+    )
     return tuple(found) if found else None
 
 
@@ -444,7 +447,7 @@ def counts(session: Session, moderator: ModeratorRow | None = None) -> dict[str,
     rows = session.execute(
         select(ItemRow.status, func.count()).where(ItemRow.status.in_(("open", "deferred"))).group_by(ItemRow.status)
     )
-    found = {"open": 0, "deferred": 0, **dict(rows)}
+    found = {"open": 0, "deferred": 0, **dict(rows.all())}
     found["contested"] = session.scalar(
         select(func.count()).where(ItemRow.source == "contested", ItemRow.status.in_(("open", "deferred")))
     )
@@ -513,7 +516,7 @@ def author_history(session: Session, author: str, *, but: str = "", limit: int =
         return History(0, 0, 0, [])
     mine = and_(CommentRow.author == author, CommentRow.id != but)
     rows = session.execute(select(CommentRow.verdict, func.count()).where(mine).group_by(CommentRow.verdict))
-    found = dict(rows)
+    found = dict(rows.all())
     recent = session.scalars(
         select(CommentRow)
         .where(mine)
@@ -990,9 +993,7 @@ def decide_batch(
     decision = Decision(verdict, moderator.name, moderator.id, reason, batch_id=batch.id)
     if found:
         rows = [{"at": at, **_decision_values(each, decision)} for each in found]
-        numbers = dict(
-            session.execute(insert(DecisionRow).returning(DecisionRow.item_id, DecisionRow.id), rows).tuples().all()
-        )
+        numbers = dict(session.execute(insert(DecisionRow).returning(DecisionRow.item_id, DecisionRow.id), rows).all())
         state = {
             "status": "decided",
             "verdict": verdict,
@@ -1004,13 +1005,11 @@ def decide_batch(
         }
         session.execute(update(ItemRow), [{"id": each.id, "decision_id": numbers[each.id], **state} for each in found])
         _tell(session, [each.comment_id for each in found], verdict, reason, moderator.name, at, policy)
+        # What the statements above changed behind the session's back is read anew when it is needed.
         session.expire_all()
-        for each in found:
-            if rng.random() < policy.double:
-                again = session.get_one(ItemRow, each.id)
-                enqueue(
-                    session, again.comment, again.revision, again.score, "double", pair=again, not_for=moderator.name
-                )
+        for each in [each for each in found if rng.random() < policy.double]:
+            enqueue(session, each.comment, each.revision, each.score, "double", pair=each, not_for=moderator.name)
+        session.refresh(batch)
     return batch, total - len(found)
 
 

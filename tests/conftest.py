@@ -1,18 +1,20 @@
 """The real thing: the shipped model, a real server process, a real database."""
 
 import os
+import pwd
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 import requests
 
-from moderation import registry
+from moderation import registry, store
 from moderation.scorer import Scorer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -130,3 +132,83 @@ def start(tmp_path):
     yield starter
     for server in started:
         server.stop()
+
+
+# ---------------------------------------------------------------------------------------- databases
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory):
+    path = tmp_path_factory.mktemp("template") / "empty.sqlite"
+    store.migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql():
+    """A PostgreSQL of our own without a port; its programs refuse to run as root. Gives its folder."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda p: int(p.parts[-3]))
+    if not programs:
+        pytest.skip("PostgreSQL is not installed (Debian: apt install postgresql)")
+    bin = programs[-1].parent
+    root = os.geteuid() == 0
+    user = "postgres" if root else pwd.getpwuid(os.geteuid()).pw_name
+    folder = Path(tempfile.mkdtemp(prefix="moderation-postgresql-"))
+
+    def call(*command):
+        as_user = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if root else {}
+        # To a file: the server keeps its output open, and a pipe would never end.
+        with open(folder / "log", "a") as log:
+            done = subprocess.run(list(map(str, command)), cwd=folder, stdout=log, stderr=log, **as_user)
+        assert done.returncode == 0, (folder / "log").read_text()
+
+    (folder / "log").touch()
+    if root:
+        shutil.chown(folder, user)
+        shutil.chown(folder / "log", user)
+    try:
+        call(
+            bin / "initdb", "-D", folder / "data", "-A", "trust", "-U", "moderation", "-N", "-E", "UTF8", "--no-locale"
+        )
+        options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off -c max_connections=60"
+        call(bin / "pg_ctl", "-D", folder / "data", "-w", "-o", options, "start")
+        try:
+            admin(folder, "CREATE DATABASE empty")
+            store.migrate(f"postgresql://moderation@/empty?host={folder}")
+            yield folder
+        finally:
+            call(bin / "pg_ctl", "-D", folder / "data", "-w", "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def admin(folder, statement):
+    import psycopg
+
+    with psycopg.connect(f"user=moderation dbname=postgres host={folder}", autocommit=True) as connection:
+        connection.execute(statement)
+
+
+_numbers = iter(range(1_000_000))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request, tmp_path):
+    """Address of an empty database with all tables, on each kind of database."""
+    if request.param == "sqlite":
+        path = tmp_path / "database.sqlite"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    folder = request.getfixturevalue("postgresql")
+    name = f"test{next(_numbers)}"
+    admin(folder, f"CREATE DATABASE {name} TEMPLATE empty")
+    # Not dropped afterwards: the whole cluster goes at the end, and dropping takes longer than the tests do.
+    yield f"postgresql://moderation@/{name}?host={folder}"
+
+
+@pytest.fixture
+def engine(database):
+    engine = store.connect(database)
+    yield engine
+    engine.dispose()

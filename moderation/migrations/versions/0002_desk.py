@@ -304,6 +304,8 @@ def upgrade():
 def downgrade():
     sqlite = op.get_bind().dialect.name == "sqlite"
     if sqlite:
+        for action in ("insert", "delete", "update"):
+            op.execute(f"DROP TRIGGER revision_text_{action}")
         op.execute("DROP TABLE revision_text")
     op.add_column("comment", sa.Column("text", sa.Text(), nullable=False, server_default=""))
     op.execute(
@@ -342,7 +344,7 @@ def downgrade():
 # Full-text search over the texts, kept in step by the database.
 _SEARCH_SQLITE = (
     "CREATE VIRTUAL TABLE revision_text USING fts5("
-    "text, content='revision', content_rowid='id', tokenize='unicode61 remove_diacritics 2', prefix='3')",
+    "text, content='revision', content_rowid='id', tokenize='unicode61 remove_diacritics 0', prefix='3')",
     "INSERT INTO revision_text (revision_text) VALUES ('rebuild')",
     "CREATE TRIGGER revision_text_insert AFTER INSERT ON revision BEGIN"
     " INSERT INTO revision_text (rowid, text) VALUES (new.id, new.text); END",
