@@ -1,4 +1,4 @@
-"""The service's own HTTP interface: ``/score``, ``/model``, ``/health``, ``/ready``, ``/openapi.json``.
+"""The service's own HTTP interface: ``/score``, ``/comments``, ``/model``, ``/health``, ``/ready``, ``/openapi.json``.
 
 Requests and replies are Pydantic models; the OpenAPI document is made from them. Validation is not left
 to an OpenAPI layer because a batch must fail item by item. Errors are problem details (RFC 9457).
@@ -6,18 +6,22 @@ to an OpenAPI layer because a batch must fail item by item. Errors are problem d
 
 from __future__ import annotations
 
+import hashlib
 import json
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from flask import Blueprint, current_app, request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.json_schema import models_json_schema
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from moderation import __version__, auth, store
+from moderation import __version__, auth, overrides, queue, store
 from moderation.comments import (
     ARTICLE_LIMIT,
     ID_LIMIT,
+    LABELS,
     TEXT_LIMIT,
     Article,
     Comment,
@@ -31,6 +35,7 @@ from moderation.thresholds import QueryError, best_threshold
 
 BATCH_LIMIT = 500  #: comments in one request
 THREAD_LIMIT = 50  #: earlier comments of the thread that are looked at
+WHO_LIMIT = 200  #: characters
 
 blueprint = Blueprint("api", __name__)
 
@@ -53,6 +58,17 @@ ArticleText = Annotated[str, _checked(lambda text: string_problem(text, ARTICLE_
 Id = Annotated[str, _checked(lambda text: string_problem(text, 4 * ID_LIMIT)), Field(min_length=1, max_length=ID_LIMIT)]
 
 
+def _time_problem(value: str) -> str | None:
+    try:
+        return None if datetime.fromisoformat(value).tzinfo else "has no time zone; write for example …T18:30:00+01:00"
+    except ValueError:
+        return "is no time as in ISO 8601"
+
+
+Time = Annotated[str, _checked(_time_problem), Field(json_schema_extra={"format": "date-time"})]
+Name = Annotated[str, _checked(lambda text: string_problem(text, 4 * WHO_LIMIT)), Field(max_length=WHO_LIMIT)]
+
+
 class Request(BaseModel):
     # Strict, so that 5 or true is not taken for a text; a misspelt field is an error, not ignored.
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -64,11 +80,13 @@ class ArticleIn(Request):
     id: Id | None = None
     title: ArticleText | None = None
     body: ArticleText | None = None
+    section: Name = Field("", description="Of the paper, such as `sport`; thresholds can differ by section.")
 
 
 class ParentIn(Request):
     """The comment that this one answers."""
 
+    id: Id | None = None
     text: CommentText
 
 
@@ -84,6 +102,20 @@ class CommentIn(Request):
         max_length=THREAD_LIMIT,
         description="Earlier accepted comments under the article, newest last.",
     )
+    queue: bool = Field(
+        False,
+        description="Keep the comment, and put it before the moderators if it is flagged or drawn for the audit. "
+        "Needs `id`: the same id is the same comment, another text a new revision of it.",
+    )
+    author: Name = Field("", description="Your key of the author, for the author's history; need not be a name.")
+    time: Time | None = Field(None, description="When it was written, ISO 8601 with time zone; now by default.")
+    section: Name = Field("", description="The article's by default.")
+
+    @model_validator(mode="after")
+    def _named(self):
+        if self.queue and self.id is None:
+            raise ValueError("needs id when queue is true")
+        return self
 
 
 class BatchIn(Request):
@@ -118,6 +150,15 @@ class LabelOut(BaseModel):
     reason: str | None = Field(None, description="Why there is no score: `no_article`, or the comment's status.")
 
 
+class QueuedOut(BaseModel):
+    """What became of a comment sent with `queue`."""
+
+    stored: bool = Field(description="False for a comment that was erased: its id stays taken.")
+    revision: int | None = Field(description="1 for the first text, 2 for the first edited one, …")
+    queued: bool = Field(description="Whether it has a place in the moderators' queue.")
+    verdict: Literal["approve", "reject"] | None = Field(description="What was decided of this text before.")
+
+
 class ScoreOut(BaseModel):
     """A comment's verdict."""
 
@@ -128,6 +169,7 @@ class ScoreOut(BaseModel):
     flagged: bool = Field(description="Whether any label is flagged.")
     labels: dict[str, LabelOut]
     model: str = Field(description="Version of the model.")
+    queue: QueuedOut | None = Field(None, description="Only for a comment sent with `queue`.")
 
 
 class InvalidOut(BaseModel):
@@ -142,6 +184,68 @@ class BatchOut(BaseModel):
     """Verdicts in the order sent."""
 
     comments: list[ScoreOut | InvalidOut]
+
+
+class DecisionIn(Request):
+    """A decision from outside the desk."""
+
+    verdict: Literal["approve", "reject", "defer", "undo"]
+    reason: Literal["abusive", "mocking", "off_topic", "other"] | None = Field(
+        None, description="With `reject`, and only then."
+    )
+    by: Name = Field("comment system", min_length=1, description="Who decided.")
+    seconds: float | None = Field(None, ge=0, description="That it took.")
+
+    @model_validator(mode="after")
+    def _reason(self):
+        if (self.verdict == "reject") != (self.reason is not None):
+            raise ValueError("needs a reason with reject, and none otherwise")
+        return self
+
+
+class DecisionOut(BaseModel):
+    """A decision; none is ever changed, an undo is one of its own."""
+
+    id: int
+    comment: str
+    revision: int
+    verdict: Literal["approve", "reject", "defer", "undo"]
+    reason: str | None
+    undoes: int | None
+    by: str
+    at: str
+    model: str = Field(description="Version whose score the moderator saw.")
+
+
+class StoredScoreOut(BaseModel):
+    """A score that was kept."""
+
+    revision: int
+    model: str
+    flagged: bool
+    at: str
+    probabilities: dict[str, float | None]
+    thresholds: dict[str, float]
+
+
+class StoredOut(BaseModel):
+    """A stored comment."""
+
+    id: str
+    revision: int
+    text: str | None = Field(description="null once it was erased.")
+    article: str | None
+    parent: str | None
+    section: str
+    author: str
+    posted: str
+    created: str
+    erased: bool
+    status: str | None = Field(description="In the queue: `open`, `deferred`, `decided`, `withdrawn`, or null.")
+    verdict: Literal["approve", "reject"] | None = Field(description="What holds of the current text.")
+    reason: str | None
+    scores: list[StoredScoreOut]
+    decisions: list[DecisionOut] = Field(description="Oldest first.")
 
 
 def _pointer(parts) -> str:
@@ -217,45 +321,59 @@ def scorer() -> Scorer:
 @blueprint.post("/score")
 @auth.needs_key
 def score():
-    """Score one comment, or several."""
+    """Score one comment, or several; keep those sent with `queue`."""
     body = read_json()
-    engine = scorer()
-    with store_session() as session:
-        if isinstance(body, dict) and "comments" in body:
-            try:
-                batch = BatchIn.model_validate(body)
-            except ValidationError as error:
-                problem = _invalid(_field_errors(error))
-                raise ApiProblem(problem.status, problem.title, problem.detail, problem.errors) from None
-            reply = {"comments": _score_all(engine, session, batch.comments)}
-        else:
-            [reply] = _score_all(engine, session, [body])
-            if reply["status"] == "invalid":
-                session.commit()
-                return respond_problem(Problem(**reply["problem"]))
-        session.commit()
+    if isinstance(body, dict) and "comments" in body:
+        try:
+            batch = BatchIn.model_validate(body)
+        except ValidationError as error:
+            raise _unprocessable(error) from None
+        return respond(200, {"comments": _score_all(scorer(), batch.comments)})
+    [reply] = _score_all(scorer(), [body])
+    if reply["status"] == "invalid":
+        return respond_problem(Problem(**reply["problem"]))
     return respond(200, reply)
+
+
+def _unprocessable(error: ValidationError) -> ApiProblem:
+    problem = _invalid(_field_errors(error))
+    return ApiProblem(problem.status, problem.title, problem.detail, problem.errors)
 
 
 def store_session() -> Session:
     return Session(current_app.extensions["engine"])
 
 
-def _score_all(engine: Scorer, session: Session, items: list) -> list[dict]:
+def _score_all(engine: Scorer, items: list) -> list[dict]:
     """Replies to the comments of a request, in order."""
     replies: list[dict | None] = [None] * len(items)
-    comments, places = [], []
-    for place, item in enumerate(items):
-        try:
-            sent = CommentIn.model_validate(item)
-            comments.append(_comment(session, sent))
-            places.append((place, sent.id))
-        except ValidationError as error:
-            replies[place] = _refused(item, _field_errors(error))
-        except UnknownArticle as error:
-            replies[place] = _refused(item, [FieldError(field="/article/id", detail=str(error))])
-    for (place, sent_id), scored in zip(places, engine.score(comments), strict=True):
-        replies[place] = _reply(sent_id, scored)
+    taken: list[tuple[int, CommentIn, Comment, str]] = []
+    with store.reading(current_app.extensions["engine"]) as session:
+        own = overrides.current(session)
+        articles = _Articles(session)
+        for place, item in enumerate(items):
+            try:
+                sent = CommentIn.model_validate(item)
+                comment, section = _comment(articles, sent)
+            except ValidationError as error:
+                replies[place] = _refused(item, _field_errors(error))
+            except UnknownArticle as error:
+                replies[place] = _refused(item, [FieldError(field="/article/id", detail=str(error))])
+            else:
+                taken.append((place, sent, comment, section))
+    scores = [
+        overrides.apply(scored, section, own)
+        for scored, (*_, section) in zip(engine.score([comment for _, _, comment, _ in taken]), taken, strict=True)
+    ]
+    for (place, sent, _, _), scored in zip(taken, scores, strict=True):
+        replies[place] = _reply(sent.id, scored)
+    if articles.new or any(sent.queue for _, sent, _, _ in taken):
+        with store.writing(current_app.extensions["engine"]) as session:
+            for id, (article, section) in articles.new.items():
+                store.save_article(session, id, article, section)
+            for (place, sent, comment, section), scored in zip(taken, scores, strict=True):
+                if sent.queue:
+                    replies[place]["queue"] = _keep(session, sent, comment, section, scored)
     return replies
 
 
@@ -263,21 +381,81 @@ class UnknownArticle(Exception):
     """An article named by an id that was never sent with its text."""
 
 
-def _comment(session: Session, sent: CommentIn) -> Comment:
-    article = None
+class _Articles:
+    """The articles of a request: those stored, and in `new` those that it brings."""
+
+    def __init__(self, session: Session):
+        self._session = session
+        self.new: dict[str, tuple[Article, str]] = {}
+
+    def find(self, id: str) -> tuple[Article, str]:
+        if id in self.new:
+            return self.new[id]
+        row = self._session.get(store.ArticleRow, id)
+        if row is None:
+            raise UnknownArticle("is not known; send its title and body once")
+        return Article(row.title, row.body), row.section
+
+    def add(self, id: str, article: Article, section: str) -> str:
+        """Take an article; its section, which need not be sent again."""
+        try:
+            known, before = self.find(id)
+        except UnknownArticle:
+            known, before = None, ""
+        section = section or before
+        if (known, before) != (article, section):
+            self.new[id] = (article, section)
+        return section
+
+
+def _comment(articles: _Articles, sent: CommentIn) -> tuple[Comment, str]:
+    """What is scored, and the section that it belongs to."""
+    article, section = None, ""
     if sent.article is not None:
-        article = Article(sent.article.title or "", sent.article.body or "")
+        article, section = Article(sent.article.title or "", sent.article.body or ""), sent.article.section
         if article.text:
-            if sent.article.id:
-                store.save_article(session, sent.article.id, article)
+            id = _article_id(sent)
+            if id is not None:
+                section = articles.add(id, article, section)
         elif sent.article.id:
-            article = store.find_article(session, sent.article.id)
-            if article is None:
-                raise UnknownArticle("is not known; send its title and body once")
+            article, stored = articles.find(sent.article.id)
+            section = section or stored
         else:
             article = None
     parent = sent.parent.text if sent.parent else ""
-    return Comment(sent.text, sent.id or "", article, parent, tuple(sent.thread))
+    return Comment(sent.text, sent.id or "", article, parent, tuple(sent.thread)), sent.section or section
+
+
+def _article_id(sent: CommentIn) -> str | None:
+    """The article's id; one of our own for an article without, where a stored comment needs it."""
+    article = sent.article
+    if article is None or article.id is not None:
+        return article and article.id
+    text = Article(article.title or "", article.body or "").text
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}" if text and sent.queue else None
+
+
+def _keep(session: Session, sent: CommentIn, comment: Comment, section: str, scored: Score) -> dict:
+    arrival = queue.Arrival(
+        id=sent.id,
+        text=sent.text,
+        article_id=_article_id(sent),
+        parent_id=(sent.parent and sent.parent.id) or "",
+        parent_text=comment.parent,
+        author=sent.author,
+        section=section,
+        posted=datetime.fromisoformat(sent.time) if sent.time else None,
+    )
+    try:
+        kept = queue.receive(session, arrival, scored, current_app.extensions["policy"])
+    except queue.Erased:
+        return {"stored": False, "revision": None, "queued": False, "verdict": None}
+    return {
+        "stored": True,
+        "revision": kept.revision.number,
+        "queued": kept.item is not None and kept.item.status != "withdrawn",
+        "verdict": kept.comment.verdict,
+    }
 
 
 def _refused(item, errors) -> dict:
@@ -308,6 +486,109 @@ def _reply(sent_id: str | None, scored: Score) -> dict:
         "flagged": scored.flagged,
         "labels": labels,
         "model": scored.model,
+    }
+
+
+# ---------------------------------------------------------------------------------------- stored comments
+
+
+@blueprint.get("/comments/<path:id>")
+@auth.needs_key
+def comment(id):
+    """A stored comment with its scores and decisions."""
+    with store.reading(current_app.extensions["engine"]) as session:
+        row = session.get(store.CommentRow, id)
+        if row is None:
+            raise _unknown_comment(id)
+        return respond(200, _stored(session, row))
+
+
+@blueprint.post("/comments/<path:id>/decision")
+@auth.needs_key
+def decision(id):
+    """Decide a comment from outside the desk, or undo what was decided."""
+    try:
+        sent = DecisionIn.model_validate(read_json())
+    except ValidationError as error:
+        raise _unprocessable(error) from None
+    policy, key = current_app.extensions["policy"], request.headers.get("Idempotency-Key")
+    if key is not None and (not key or len(key) > ID_LIMIT):
+        raise ApiProblem(
+            422, "The request does not fit the interface", f"Idempotency-Key has 1 to {ID_LIMIT} characters"
+        )
+    try:
+        with store.writing(current_app.extensions["engine"]) as session:
+            if sent.verdict == "undo":
+                made = queue.undo_comment(session, id, policy, who=sent.by, request=key)
+            else:
+                wanted = queue.Decision(sent.verdict, sent.by, None, sent.reason, sent.seconds, key)
+                made = queue.decide_comment(session, id, wanted, policy)
+            if (made.comment_id, made.verdict, made.reason) != (id, sent.verdict, sent.reason):
+                raise ApiProblem(422, "The key was used before", "This Idempotency-Key came with another decision")
+            reply = _decision(made, session.get_one(store.RevisionRow, made.revision_id).number)
+    except queue.Unknown:
+        raise _unknown_comment(id) from None
+    except queue.Erased:
+        raise ApiProblem(410, "The comment was erased", f"The comment {id!r} was erased") from None
+    except queue.QueueError as error:
+        raise ApiProblem(409, "The comment is in another state", str(error)) from None
+    return respond(200, reply)
+
+
+def _unknown_comment(id: str) -> ApiProblem:
+    return ApiProblem(404, "No such comment", f"No comment {id!r} was sent with queue")
+
+
+def _stored(session: Session, row: store.CommentRow) -> dict:
+    revisions = {
+        revision.id: revision.number
+        for revision in session.scalars(select(store.RevisionRow).where(store.RevisionRow.comment_id == row.id))
+    }
+    scores = session.scalars(
+        select(store.ScoreRow).where(store.ScoreRow.comment_id == row.id).order_by(store.ScoreRow.id)
+    )
+    item = queue.item_of(session, row)
+    erased = row.erasure_id is not None
+    return {
+        "id": row.id,
+        "revision": row.revision,
+        "text": None if erased else row.text,
+        "article": row.article_id,
+        "parent": row.parent_id or None,
+        "section": row.section,
+        "author": row.author,
+        "posted": row.posted.isoformat(),
+        "created": row.created.isoformat(),
+        "erased": erased,
+        "status": item.status if item else None,
+        "verdict": row.verdict,
+        "reason": row.reason,
+        "scores": [
+            {
+                "revision": revisions[score.revision_id],
+                "model": score.model,
+                "flagged": score.flagged,
+                "at": score.scored.isoformat(),
+                "probabilities": {label: score.probability(label) for label in LABELS},
+                "thresholds": {label: score.threshold(label) for label in LABELS},
+            }
+            for score in scores
+        ],
+        "decisions": [_decision(made, revisions[made.revision_id]) for made in queue.decisions(session, row.id)],
+    }
+
+
+def _decision(made: store.DecisionRow, revision: int) -> dict:
+    return {
+        "id": made.id,
+        "comment": made.comment_id,
+        "revision": revision,
+        "verdict": made.verdict,
+        "reason": made.reason,
+        "undoes": made.undoes,
+        "by": made.who,
+        "at": made.at.isoformat(),
+        "model": made.model,
     }
 
 
@@ -360,9 +641,12 @@ def openapi():
     return respond(200, openapi_document())
 
 
+_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}, "example": "c-17"}
+
+
 def openapi_document() -> dict:
     """The OpenAPI 3.1 document of the interface."""
-    models = (CommentIn, BatchIn, ScoreOut, BatchOut, InvalidOut, Problem)
+    models = (CommentIn, BatchIn, ScoreOut, BatchOut, InvalidOut, DecisionIn, DecisionOut, StoredOut, Problem)
     _, definitions = models_json_schema(
         [(each, "validation") for each in models], ref_template="#/components/schemas/{model}"
     )
@@ -411,6 +695,44 @@ def openapi_document() -> dict:
                         "415": problem("The content type is not application/json."),
                         "422": problem("The JSON does not fit the interface; `errors` names the fields."),
                         "503": problem("No model is loaded."),
+                    },
+                }
+            },
+            "/comments/{id}": get(
+                "A comment that was sent with `queue`, with its scores and decisions",
+                secured=True,
+                parameters=[_ID],
+                **refusal,
+                **{"200": answer("The comment.", ref("StoredOut")), "404": problem("There is no such comment.")},
+            ),
+            "/comments/{id}/decision": {
+                "post": {
+                    "summary": "Decide a comment from outside the desk, or undo what was decided",
+                    "description": "With the header Idempotency-Key the same request twice is one decision.",
+                    "security": [{"key": []}, {"bearer": []}],
+                    "parameters": [
+                        _ID,
+                        {
+                            "name": "Idempotency-Key",
+                            "in": "header",
+                            "required": False,
+                            "schema": {"type": "string", "maxLength": ID_LIMIT},
+                            "example": "2f1c…",
+                        },
+                    ],
+                    "requestBody": {
+                        "required": True,
+                        "content": {"application/json": {"schema": ref("DecisionIn")}},
+                    },
+                    "responses": {
+                        "200": answer("The decision.", ref("DecisionOut")),
+                        "400": problem("The body is not JSON."),
+                        **refusal,
+                        "404": problem("There is no such comment."),
+                        "409": problem("Somebody else has decided, or there is nothing to undo."),
+                        "410": problem("The comment was erased."),
+                        "415": problem("The content type is not application/json."),
+                        "422": problem("The JSON does not fit the interface; `errors` names the fields."),
                     },
                 }
             },

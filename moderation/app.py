@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from moderation import api, pages, problems, store
 from moderation.comments import read_articles, read_rows
+from moderation.queue import Policy
 from moderation.registry import Serving
 from moderation.scorer import Scorer
 from moderation.settings import ROOT, Settings
@@ -33,6 +34,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     store.migrate(settings.database_url)
     engine = store.connect(settings.database_url)
     app.extensions["engine"] = engine
+    app.extensions["policy"] = Policy(settings.audit, settings.double_review, settings.lease)
     app.extensions["serving"] = Serving(settings.models, settings.model, Scorer)
     problems.init_app(app)
     app.register_blueprint(api.blueprint)

@@ -200,6 +200,11 @@ def _item_of(session, revision):
     return session.scalar(query.order_by(ItemRow.id.desc()).limit(1))
 
 
+def item_of(session: Session, comment: CommentRow) -> ItemRow | None:
+    """The place in the queue of a comment's current text; not that of a second opinion."""
+    return _item_of(session, _revision(session, comment))
+
+
 def _supersede(session, comment, arrival):
     """The comment was edited: what is undecided about the old text is withdrawn."""
     _withdraw(session, ItemRow.comment_id == comment.id)
@@ -785,7 +790,21 @@ def settle(session: Session, comment: CommentRow, policy: Policy) -> None:
     Of the items of the current revision the settling of a contested one counts before the first opinion; a second
     opinion alone changes nothing.
     """
-    standing = session.scalar(
+    standing = _standing(session, comment)
+    new = (standing.verdict, standing.reason) if standing else (None, None)
+    if new == (comment.verdict, comment.reason):
+        return
+    comment.verdict, comment.reason = new
+    comment.decided = standing.decided if standing else None
+    if policy.notify:
+        values = _event(comment.id, comment.revision, *new, standing.decided_by if standing else "")
+        session.add(OutboxRow(**values))
+    session.flush()
+
+
+def _standing(session, comment):
+    """The decided item that speaks for a comment."""
+    return session.scalar(
         select(ItemRow)
         .join(RevisionRow, RevisionRow.id == ItemRow.revision_id)
         .where(
@@ -797,15 +816,6 @@ def settle(session: Session, comment: CommentRow, policy: Policy) -> None:
         .order_by((ItemRow.source == "contested").desc(), ItemRow.id.desc())
         .limit(1)
     )
-    new = (standing.verdict, standing.reason) if standing else (None, None)
-    if new == (comment.verdict, comment.reason):
-        return
-    comment.verdict, comment.reason = new
-    comment.decided = standing.decided if standing else None
-    if policy.notify:
-        values = _event(comment.id, comment.revision, *new, standing.decided_by if standing else "")
-        session.add(OutboxRow(**values))
-    session.flush()
 
 
 def _event(comment_id, revision, verdict, reason, who):
@@ -843,11 +853,7 @@ def decide_comment(
     earlier = find_request(session, decision.request)
     if earlier is not None:
         return earlier
-    comment = session.get(CommentRow, comment_id, with_for_update=True, populate_existing=True)
-    if comment is None:
-        raise Unknown(f"there is no comment {comment_id!r}")
-    if comment.erasure_id is not None:
-        raise Erased(f"{comment_id!r} was erased")
+    comment = _locked_comment(session, comment_id)
     revision = _revision(session, comment)
     item = _item_of(session, revision)
     if item is None:
@@ -858,6 +864,15 @@ def decide_comment(
             raise Unknown(f"{comment_id!r} was never scored")
         item = enqueue(session, comment, revision, score, "reported", rng=rng)
     return decide(session, item.id, decision, policy, rng=rng)
+
+
+def _locked_comment(session, comment_id):
+    comment = session.get(CommentRow, comment_id, with_for_update=True, populate_existing=True)
+    if comment is None:
+        raise Unknown(f"there is no comment {comment_id!r}")
+    if comment.erasure_id is not None:
+        raise Erased(f"{comment_id!r} was erased")
+    return comment
 
 
 def undo(
@@ -923,6 +938,27 @@ def undo(
         _withdraw(session, ItemRow.pair_id == item.id)
     settle(session, item.comment, policy)
     return row
+
+
+def undo_comment(
+    session: Session, comment_id: str, policy: Policy, *, who: str, request: str | None = None
+) -> DecisionRow:
+    """Undo what holds of a comment's current text, or what was deferred.
+
+    Raises
+    ------
+    Unknown, Erased
+    Changed
+        When nothing holds.
+    """
+    earlier = find_request(session, request)
+    if earlier is not None:
+        return earlier
+    comment = _locked_comment(session, comment_id)
+    standing = _standing(session, comment) or item_of(session, comment)
+    if standing is None or standing.decision_id is None:
+        raise Changed("nothing is decided that could be undone")
+    return undo(session, standing.decision_id, policy, who=who, request=request)
 
 
 def last_decision(session: Session, moderator: ModeratorRow) -> DecisionRow | None:

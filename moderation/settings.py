@@ -31,3 +31,8 @@ class Settings(BaseSettings):
     model: str = Field("", description="Model version to serve; empty follows the active one, also when that changes.")
     max_body: int = Field(16_000_000, ge=1_000, description="Largest request body in bytes; a larger one gets 413.")
     demonstration: bool = Field(True, description="Put a few demonstration comments into an empty database.")
+    audit: float = Field(
+        0.01, ge=0, le=1, description="Share of the unflagged comments that joins the queue, to find what is missed."
+    )
+    double_review: float = Field(0.03, ge=0, le=1, description="Share of the decided that a second moderator sees.")
+    lease: float = Field(600.0, ge=10, description="Seconds for which a card belongs to the moderator who has it.")

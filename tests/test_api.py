@@ -192,7 +192,15 @@ def test_an_unreadable_threshold_query_is_a_problem(server, query):
 def test_openapi_is_valid_and_names_every_route(server):
     document = server.get("/openapi.json").json()
     validate(document)
-    assert set(document["paths"]) == {"/score", "/model", "/health", "/ready", "/openapi.json"}
+    assert set(document["paths"]) == {
+        "/score",
+        "/comments/{id}",
+        "/comments/{id}/decision",
+        "/model",
+        "/health",
+        "/ready",
+        "/openapi.json",
+    }
 
 
 def test_replies_fit_the_openapi_schemas(server):
