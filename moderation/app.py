@@ -34,7 +34,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     store.migrate(settings.database_url)
     engine = store.connect(settings.database_url)
     app.extensions["engine"] = engine
-    app.extensions["policy"] = Policy(settings.audit, settings.double_review, settings.lease)
+    app.extensions["policy"] = Policy(
+        settings.audit, settings.double_review, settings.lease, notify=bool(settings.webhook_url)
+    )
     app.extensions["serving"] = Serving(settings.models, settings.model, Scorer)
     problems.init_app(app)
     app.register_blueprint(api.blueprint)

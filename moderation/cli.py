@@ -131,12 +131,19 @@ def serve(host, port, model):
     from sqlalchemy.orm import Session
     from waitress import create_server
 
-    from moderation import store
+    from moderation import outbox, store
     from moderation.app import create_app
     from moderation.auth import is_loopback
+    from moderation.background import Repeating
 
     given = {"host": host, "port": port, "model": model}
     settings = Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
+    receiver = None
+    if settings.webhook_url:
+        try:
+            receiver = outbox.Receiver(settings.webhook_url, settings.webhook_secret.get_secret_value())
+        except ValueError as error:
+            raise click.ClickException(f"MODERATION_WEBHOOK_SECRET {error}") from None
     app = create_app(settings)
     with Session(app.extensions["engine"]) as session:
         keyed = store.any_key(session)
@@ -162,10 +169,15 @@ def serve(host, port, model):
         raise click.ClickException(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
     mode = "with API keys" if keyed else "without API keys (demonstration mode)"
     click.echo(f"Serving model {version} on http://{settings.host}:{server.effective_port} {mode}", err=True)
+    background = []
+    if receiver is not None:
+        background.append(Repeating("webhook", outbox.Courier(app.extensions["engine"], receiver)).start())
     try:
         server.run()
     finally:
         server.close()
+        for each in background:
+            each.stop()
 
 
 main.add_command(serve)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,3 +36,16 @@ class Settings(BaseSettings):
     )
     double_review: float = Field(0.03, ge=0, le=1, description="Share of the decided that a second moderator sees.")
     lease: float = Field(600.0, ge=10, description="Seconds for which a card belongs to the moderator who has it.")
+    webhook_url: str = Field("", description="Where decisions are sent; empty: nowhere.")
+    webhook_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Signs what is sent there: `whsec_` and at least 24 bytes in base64.",
+        json_schema_extra={"shown": ""},
+    )
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _http(cls, value: str) -> str:
+        if value and not value.startswith(("https://", "http://")):
+            raise ValueError("is not an address that begins with https:// or http://")
+        return value

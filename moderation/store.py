@@ -161,6 +161,9 @@ class ScoreRow(Base):
         That held then, with the newsroom's own for the section.
     flagged : bool
         Whether any label reached its threshold.
+    live : bool
+        Whether it was given when the comment came in. Others are of a later model, for comparison and simulation; how
+        the comment was drawn for the queue stands with the live one.
     source : str or None
         Why the revision joined the queue on this score (one of `SOURCES`); None where it did not.
     sampling_probability : float
@@ -170,7 +173,7 @@ class ScoreRow(Base):
     """
 
     __tablename__ = "score"
-    __table_args__ = (UniqueConstraint("revision_id", "model"), Index("ix_score_week", "week", "model"))
+    __table_args__ = (UniqueConstraint("revision_id", "model"), Index("ix_score_week", "live", "week", "model"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     revision_id: Mapped[int] = mapped_column(ForeignKey("revision.id"))
@@ -184,6 +187,7 @@ class ScoreRow(Base):
     mocking_threshold: Mapped[float]
     off_topic_threshold: Mapped[float]
     flagged: Mapped[bool]
+    live: Mapped[bool] = mapped_column(default=True)
     source: Mapped[str | None] = mapped_column(String(10))
     sampling_probability: Mapped[float]
     scored: Mapped[datetime] = mapped_column(UtcTime, default=now)

@@ -155,6 +155,7 @@ def upgrade():
         sa.Column("mocking_threshold", sa.Double(), nullable=False),
         sa.Column("off_topic_threshold", sa.Double(), nullable=False),
         sa.Column("flagged", sa.Boolean(), nullable=False),
+        sa.Column("live", sa.Boolean(), nullable=False),
         sa.Column("source", sa.String(10), nullable=True),
         sa.Column("sampling_probability", sa.Double(), nullable=False),
         sa.Column("scored", TIME, nullable=False),
@@ -165,7 +166,7 @@ def upgrade():
         sa.UniqueConstraint("revision_id", "model"),
     )
     op.create_index("ix_score_comment_id", "score", ["comment_id"])
-    op.create_index("ix_score_week", "score", ["week", "model"])
+    op.create_index("ix_score_week", "score", ["live", "week", "model"])
     op.create_table(
         "suggestion",
         sa.Column("id", sa.Integer(), nullable=False),
