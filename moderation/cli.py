@@ -201,7 +201,9 @@ main.add_command(serve)
 @click.option("--skip-bad-rows", is_flag=True, help="Leave out rows that break the format, and list them.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
 @click.option("--models", type=click.Path(path_type=Path), default=None, help="Folder of the model versions.")
-def train(paths, from_scratch, name, promote, force, skip_bad_rows, seed, models):
+@click.option("--from-queue", is_flag=True, help="Train on the moderators' decisions too, and preview the change.")
+@click.option("--run", type=int, help="With --from-queue: report to this training run, which a page began.")
+def train(paths, from_scratch, name, promote, force, skip_bad_rows, seed, models, from_queue, run):
     """Train a candidate on data/ and any --data, adapted from the shipped model.
 
     A fixed fifth of the articles is kept out of training; on its comments the candidate is compared with the
@@ -215,11 +217,17 @@ def train(paths, from_scratch, name, promote, force, skip_bad_rows, seed, models
     models = models or Settings().models
     if force and not promote:
         raise click.UsageError("--force needs --promote")
+    if run is not None and not from_queue:
+        raise click.UsageError("--run needs --from-queue")
     data = candidate.read([ROOT / "data", *paths], skip_bad_rows=skip_bad_rows)
     for problem in data.problems:
         click.echo(f"Skipped: {problem}", err=True)
-    with _progress() as progress:
-        made = candidate.make(models, data, from_scratch=from_scratch, name=name, seed=seed, progress=progress)
+    options = {"from_scratch": from_scratch, "name": name, "seed": seed}
+    if from_queue:
+        made = _train_from_queue(models, data, run, options)
+    else:
+        with _progress() as progress:
+            made = candidate.make(models, data, progress=progress, **options)
     console = Console()
     # A pipe has no width; a table that wraps there cannot be read by scripts.
     Console(width=console.width if console.is_terminal else 120).print(made.table())
@@ -240,10 +248,42 @@ def train(paths, from_scratch, name, promote, force, skip_bad_rows, seed, models
             bold=True,
             err=True,
         )
-    from moderation.registry import activate
+    if from_queue:
+        from moderation import retraining
 
-    activate(models, made.version)
+        with _session() as session:
+            retraining.promote(session, models, made.version, "command line")
+            session.commit()
+    else:
+        from moderation.registry import activate
+
+        activate(models, made.version)
     click.echo(f"{made.version} is active")
+
+
+def _train_from_queue(models, data, run, options):
+    """Train on the decisions too, in a recorded run, with a preview of what would change."""
+    from contextlib import nullcontext
+
+    from moderation import candidate, dataset, learning, retraining, store
+
+    engine = _engine()
+    try:
+        with retraining.recorded(engine, run) as reporter:
+            with store.reading(engine) as session:
+                data = dataset.join([data, learning.labelled(session)])
+            # A page shows the run's own report; a person at the terminal sees bars.
+            with nullcontext(reporter) if run is not None else _progress() as progress:
+                made = candidate.make(models, data, progress=progress, **options)
+                found = retraining.preview(reporter, models, data, made.version, made.active, progress)
+    except retraining.Busy as error:
+        raise click.ClickException(str(error)) from None
+    for label, flips in found["flips"].items():
+        click.echo(
+            f"{label}: of {found['recent']:,} recent comments {flips['up']['count']:,} newly flagged, "
+            f"{flips['down']['count']:,} no longer"
+        )
+    return made
 
 
 main.add_command(train)
@@ -260,6 +300,24 @@ def build_default(corpora, models, seed):
     with _progress() as progress:
         folder = shipped.build(corpora, models or Settings().models, seed=seed, progress=progress)
     click.echo(f"Written to {folder}")
+
+
+# ---------------------------------------------------------------------------------------- decisions
+
+
+@main.command("export")
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+def export(folder):
+    """Write the moderators' decisions to FOLDER as labelled comments.
+
+    The format is that of "train --data". The service remembers the folder: erasing a comment removes it there too.
+    """
+    from moderation import learning
+
+    with _session() as session:
+        row = learning.export(session, folder, "command line")
+        session.commit()
+        click.echo(f"{row.rows:,} labelled comments written to {row.path}")
 
 
 # ---------------------------------------------------------------------------------------- models and keys
@@ -298,14 +356,18 @@ def keys_group():
     """Make, list and revoke API keys."""
 
 
-def _session():
-    from sqlalchemy.orm import Session
-
+def _engine():
     from moderation import store
 
     settings = Settings()
     store.migrate(settings.database_url)
-    return Session(store.connect(settings.database_url).execution_options(writing=True))
+    return store.connect(settings.database_url)
+
+
+def _session():
+    from sqlalchemy.orm import Session
+
+    return Session(_engine().execution_options(writing=True))
 
 
 @keys_group.command("create")

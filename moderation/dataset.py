@@ -43,7 +43,8 @@ class Dataset:
     ----------
     comments : pandas.DataFrame
         Columns ``corpus, id, article_id, parent_text, text`` (str) and ``abusive, mocking,
-        off_topic`` (float, NaN where unknown). ``article_id`` is ``corpus/id``, or empty.
+        off_topic`` (float, NaN where unknown). ``article_id`` is ``corpus/id``, or empty. There may be
+        ``weight`` (float): how many comments a row stands for.
     articles : dict of str to Article
         By ``corpus/id``.
     sources : list of dict
@@ -144,6 +145,8 @@ def read_dataset(path: Path | str, *, corpus: str | None = None, skip_bad_rows: 
         raise DataError("holds no usable row", file=name, mend="Add labelled comments")
     frame = pd.DataFrame(rows)
     frame.insert(0, "corpus", corpus)
+    if "weight" in frame:
+        frame["weight"] = frame["weight"].fillna(1.0)
     known = frame["article_id"] != ""
     frame.loc[known, "article_id"] = corpus + "/" + frame.loc[known, "article_id"]
     sources = [
@@ -174,6 +177,22 @@ def _label(row, column, *, file, line):
     return number
 
 
+def _weight(value, *, file, line):
+    try:
+        number = float(value) if value != "" and not isinstance(value, bool) else 1.0
+    except (TypeError, ValueError):
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise DataError(
+            f"{str(value)[:40]!r} is not a number above 0",
+            file=file,
+            line=line,
+            column="weight",
+            mend="Write how many comments the row stands for; leave it empty for one",
+        )
+    return number
+
+
 def _labelled_row(row, name, line, articles):
     record = {
         "id": string_field(row, "id", ID_LIMIT, file=name, line=line, required=True),
@@ -183,6 +202,8 @@ def _labelled_row(row, name, line, articles):
     }
     for label in LABELS:
         record[label] = _label(row, label, file=name, line=line)
+    if "weight" in row:
+        record["weight"] = _weight(row["weight"], file=name, line=line)
     if articles is not None and record["article_id"] and record["article_id"] not in articles:
         raise DataError(
             f"{record['article_id']!r} is not in the articles file",
@@ -207,8 +228,12 @@ def join(datasets: Iterable[Dataset]) -> Dataset:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"two data sets are called {twice[0]!r}", mend="Rename one of the folders")
+    comments = pd.concat([dataset.comments for dataset in datasets], ignore_index=True)
+    if "weight" in comments:
+        # Sets without weights count each comment once.
+        comments["weight"] = comments["weight"].fillna(1.0)
     return Dataset(
-        pd.concat([dataset.comments for dataset in datasets], ignore_index=True),
+        comments,
         {key: article for dataset in datasets for key, article in dataset.articles.items()},
         [source for dataset in datasets for source in dataset.sources],
         [problem for dataset in datasets for problem in dataset.problems],
