@@ -31,3 +31,5 @@ lint: .venv/installed
 lock:
 	uv pip compile pyproject.toml --extra test --generate-hashes --universal --python-version 3.11 \
 		--no-emit-index-url --no-header --no-annotate -o requirements.lock
+	echo playwright | uv pip compile - -c requirements.lock --generate-hashes --universal --python-version 3.11 \
+		--no-emit-index-url --no-header --no-annotate -o tests/browser.lock

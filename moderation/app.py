@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from moderation import api, pages, problems, store
+from moderation import api, desk, login, pages, problems, store
 from moderation.comments import read_articles, read_rows
 from moderation.queue import Policy
 from moderation.registry import Serving
@@ -38,9 +38,12 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings.audit, settings.double_review, settings.lease, notify=bool(settings.webhook_url)
     )
     app.extensions["serving"] = Serving(settings.models, settings.model, Scorer)
+    login.init_app(app)
     problems.init_app(app)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(pages.blueprint)
+    app.register_blueprint(login.blueprint)
+    app.register_blueprint(desk.blueprint)
     app.after_request(_protect)
     if settings.demonstration:
         with store.writing(engine) as session:
@@ -49,10 +52,11 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _protect(response):
-    """Headers that keep a page from being framed, sniffed or made to run scripts."""
+    """Headers that keep a page from being framed, sniffed or made to run scripts of others."""
     response.headers.setdefault(
         "Content-Security-Policy",
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; "
+        "form-action 'self'; "
         "base-uri 'none'; frame-ancestors 'none'",
     )
     response.headers["X-Content-Type-Options"] = "nosniff"

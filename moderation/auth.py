@@ -33,6 +33,7 @@ def needs_key(view):
             raise ApiProblem(401, "No valid API key", detail, headers={"WWW-Authenticate": "Bearer"})
         return view(*args, **kwargs)
 
+    guarded.keyed = True  # no cookie opens it, so no other site can misuse one
     return guarded
 
 

@@ -168,6 +168,7 @@ def serve(host, port, model):
     except OSError as error:
         raise click.ClickException(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
     mode = "with API keys" if keyed else "without API keys (demonstration mode)"
+    _welcome(app, f"http://{settings.host}:{server.effective_port}")
     click.echo(f"Serving model {version} on http://{settings.host}:{server.effective_port} {mode}", err=True)
     background = []
     if receiver is not None:
@@ -178,6 +179,16 @@ def serve(host, port, model):
         server.close()
         for each in background:
             each.stop()
+
+
+def _welcome(app, address):
+    """Print the link for the first administrator, until somebody has used it."""
+    from moderation import people, store
+
+    with store.writing(app.extensions["engine"]) as session:
+        token = people.first_link(session)
+    if token:
+        click.echo(f"No administrator yet. Choose a password, once, within two days: {address}/setup/{token}", err=True)
 
 
 main.add_command(serve)
@@ -408,3 +419,47 @@ def keys_revoke(name):
             raise click.ClickException(f"there is no valid key called {name!r}")
         session.commit()
     click.echo(f"{name} is revoked")
+
+
+# ---------------------------------------------------------------------------------------- people
+
+
+@main.group("people")
+def people_group():
+    """Let people work at the desk."""
+
+
+@people_group.command("invite")
+@click.argument("name")
+@click.option(
+    "--role",
+    type=click.Choice(["moderator", "lead", "admin"]),
+    help="What a new person may do, or an old one from now on.",
+)
+@click.option(
+    "--url", metavar="ADDRESS", default="", help="Where the service is reached, such as https://desk.example."
+)
+def people_invite(name, role, url):
+    """Print a one-time link with which NAME sets a password; for a new person and for a lost password."""
+    from moderation import people
+
+    settings = Settings()
+    with _session() as session:
+        try:
+            token = people.invite(session, name, role)
+        except people.PeopleError as error:
+            raise click.ClickException(str(error)) from None
+        session.commit()
+    click.echo(f"{(url or f'http://{settings.host}:{settings.port}').rstrip('/')}/setup/{token}")
+    click.echo("It works once, for two days.", err=True)
+
+
+@people_group.command("list")
+def people_list():
+    """List who may work at the desk, with roles."""
+    from moderation import people
+
+    with _session() as session:
+        for person in people.everybody(session):
+            state = "closed" if person.disabled else "active" if person.password else "invited"
+            click.echo(f"{person.name}\t{person.role}\t{state}")

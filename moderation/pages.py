@@ -51,17 +51,20 @@ def home():
     )
 
 
-def underline(text: str, score) -> Markup:
-    """The comment as markup, the words that speak for a flagged label marked by how much they count."""
+def underline(text: str, score, labels=None) -> Markup:
+    """The comment as markup, the words that speak for `labels` (by default the flagged ones) marked by how much
+    they count."""
     weights = {}
     for label, scored in score.labels.items():
-        if label == "off_topic" or not scored.flagged:
+        if label == "off_topic" or not (scored.flagged if labels is None else label in labels):
             continue
         for term in scored.terms:
             if term.weight > 0 and term.end - term.begin > 1:
                 for place in range(term.begin, term.end):
                     weights[place] = max(weights.get(place, 0), term.weight)
     strongest = max(weights.values(), default=1)
+    # Where everything is underlined nothing is.
+    weights = {place: weight for place, weight in weights.items() if weight >= strongest / 8}
     parts, begin = [], 0
     for place in range(1, len(text) + 1):
         if place == len(text) or weights.get(place) != weights.get(begin):

@@ -489,6 +489,17 @@ def histogram(session: Session, chosen: Filter, bins: int = 20) -> list[int]:
     return found
 
 
+def standing(session: Session, items: list[ItemRow]) -> dict[int, DecisionRow]:
+    """The decisions that hold for items, by item."""
+    rows = session.scalars(select(DecisionRow).where(DecisionRow.id.in_([each.decision_id for each in items])))
+    return {row.item_id: row for row in rows}
+
+
+def sections(session: Session) -> list[str]:
+    """The sections that items are in."""
+    return [name for name in session.scalars(select(ItemRow.section).distinct().order_by(ItemRow.section)) if name]
+
+
 def sample(session: Session, chosen: Filter, size: int = 10) -> list[ItemRow]:
     """Some items of a filter at random, loaded as by `items`, to look at before all are decided."""
     ids = list(
