@@ -1060,6 +1060,11 @@ def decide_batch(
     return batch, total - len(found)
 
 
+def batches(session: Session, limit: int = 10) -> list[BatchRow]:
+    """The newest batches."""
+    return list(session.scalars(select(BatchRow).order_by(BatchRow.id.desc()).limit(limit)))
+
+
 _CHUNK = 500  # SQLite takes a limited number of values in one statement
 
 

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
         if value and not value.startswith(("https://", "http://")):
             raise ValueError("is not an address that begins with https:// or http://")
         return value
+
     session_hours: float = Field(12, gt=0, description="Hours after which a moderator logs in again.")
     session_idle_minutes: float = Field(60, gt=0, description="Minutes without doing anything that end a session.")
     secure_cookies: bool = Field(False, description="Send cookies over HTTPS only; set it where people use HTTPS.")

@@ -1,6 +1,7 @@
 """The desk in a real browser: keys alone, two browsers at once, narrow, dark, accessible."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -44,7 +45,9 @@ def desk(tmp_path_factory, scorer):
     server = Server(folder, env={"MODERATION_DEMONSTRATION": "false", "MODERATION_MODELS": str(folder / "models")})
     server.admin = first_admin(server)
     for name, role in (("Ada", "moderator"), ("Bob", "moderator"), ("Lea", "lead")):
-        server.admin.invite(name, role)
+        # Whoever logs in sees the queue, and has cards.
+        server.admin.invite(name, role).post("/desk/release", page="/account")
+    server.admin.post("/desk/release", page="/account")
     yield server
     server.stop()
 
@@ -243,9 +246,39 @@ def test_abuse_is_blurred_until_it_has_the_focus(visit, desk):
     assert found[1] == "none" and found[0] == "blur(7px)"
 
 
+def test_a_batch_by_dragging_and_its_undo(visit, desk):
+    page = visit("Ada")
+    page.click("text=Leave")
+    page.goto(f"{desk.url}/desk/batch")
+    columns = page.locator("[data-range] g")
+    first, last = columns.nth(4).bounding_box(), columns.nth(9).bounding_box()
+    page.mouse.move(first["x"] + 3, first["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(last["x"] + 3, last["y"] + 40, steps=5)
+    page.mouse.up()
+    page.wait_for_selector(".found b")
+    assert "from 0.20 to 0.50" in page.inner_text(".found")
+    number = int(page.inner_text(".found b"))
+    assert number > 5 and page.locator(".sample li").count() == min(8, number)
+    shot(page, "batch")
+    page.click("text='other'")
+    page.wait_for_selector(".done")
+    # Cards that Bob has stay with him.
+    decided = int(re.match(r"Rejected as other: (\d+) comments\.", page.inner_text(".done"))[1])
+    assert 0 < decided <= number
+    page.click("td button")
+    page.wait_for_selector(".done")
+    assert f"Undone: {decided} decisions." in page.inner_text(".done")
+    # The same by keys: the handles are ordinary fields.
+    page.focus("input[name=low]")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".found b")
+    assert "from 0.05 to 1.00" in page.inner_text(".found")
+
+
 # ---------------------------------------------------------------------------------------- every page
 
-PAGES = ("/", "/docs", "/desk", "/desk?status=decided", "/account", "/people")
+PAGES = ("/", "/docs", "/desk", "/desk?status=decided", "/desk/batch?low=0.1&high=0.9", "/account", "/people")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
