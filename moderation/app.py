@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from moderation import api, batches, desk, login, pages, problems, store
+from moderation import api, batches, desk, login, pages, problems, rollout, store
 from moderation.comments import read_articles, read_rows
 from moderation.queue import Policy
 from moderation.registry import Serving
@@ -45,6 +45,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(login.blueprint)
     app.register_blueprint(desk.blueprint)
     app.register_blueprint(batches.blueprint)
+    app.register_blueprint(rollout.blueprint)
     app.after_request(_protect)
     if settings.demonstration:
         with store.writing(engine) as session:

@@ -276,17 +276,19 @@ def _train_from_queue(models, data, run, options):
     """Train on the decisions too, in a recorded run, with a preview of what would change."""
     from contextlib import nullcontext
 
-    from moderation import candidate, dataset, learning, retraining, store
+    from moderation import candidate, dataset, learning, registry, retraining, store
 
     engine = _engine()
     try:
         with retraining.recorded(engine, run) as reporter:
+            # The folder: the shipped model's own name says more.
+            against = registry.active(models)
             with store.reading(engine) as session:
                 data = dataset.join([data, learning.labelled(session)])
             # A page shows the run's own report; a person at the terminal sees bars.
             with nullcontext(reporter) if run is not None else _progress() as progress:
                 made = candidate.make(models, data, progress=progress, **options)
-                found = retraining.preview(reporter, models, data, made.version, made.active, progress)
+                found = retraining.preview(reporter, models, data, made.version, against, progress)
     except retraining.Busy as error:
         raise click.ClickException(str(error)) from None
     for label, flips in found["flips"].items():

@@ -454,7 +454,12 @@ def counts(session: Session, moderator: ModeratorRow | None = None) -> dict[str,
     )
     found = {"open": 0, "deferred": 0, **dict(rows.all())}
     found["contested"] = session.scalar(
-        select(func.count()).where(ItemRow.source == "contested", ItemRow.status.in_(("open", "deferred")))
+        # Few items have a pair: their index is the one to use, not that of the status, of which most are open.
+        select(func.count()).where(
+            ItemRow.pair_id > 0,
+            ItemRow.source == "contested",
+            func.coalesce(ItemRow.status, "").in_(("open", "deferred")),
+        )
     )
     found["decided"] = session.scalar(select(func.count()).where(ItemRow.decided >= today))
     found["mine"] = 0
@@ -493,6 +498,16 @@ def standing(session: Session, items: list[ItemRow]) -> dict[int, DecisionRow]:
     """The decisions that hold for items, by item."""
     rows = session.scalars(select(DecisionRow).where(DecisionRow.id.in_([each.decision_id for each in items])))
     return {row.item_id: row for row in rows}
+
+
+def texts(session: Session, revision_ids: list[int]) -> dict[int, str]:
+    """Texts of revisions that are still there and not erased, by revision."""
+    rows = session.execute(
+        select(RevisionRow.id, RevisionRow.text)
+        .join(CommentRow, CommentRow.id == RevisionRow.comment_id)
+        .where(RevisionRow.id.in_(revision_ids), CommentRow.erasure_id.is_(None))
+    )
+    return dict(rows.all())
 
 
 def sections(session: Session) -> list[str]:

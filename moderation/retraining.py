@@ -199,7 +199,7 @@ def preview(reporter: Reporter, models: Path, data: Dataset, version: str, again
     with store.writing(reporter.engine) as session:
         for model, values in ((old, before), (new, after)):
             previews.keep_scores(session, model, rows, values, own)
-    reporter.tell(version=version, against=against, preview=found)
+    reporter.tell(version=version, against=old.version, preview=found)
     return found
 
 

@@ -276,9 +276,61 @@ def test_a_batch_by_dragging_and_its_undo(visit, desk):
     assert "from 0.05 to 1.00" in page.inner_text(".found")
 
 
+def decide_some(desk, number):
+    """Decide comments as the starter set labels them, for there to be something to learn from."""
+    from moderation import queue, store
+    from moderation.comments import LABELS, read_rows
+    from moderation.queue import Decision, Filter, Policy
+
+    rows = [row for _, row in read_rows(ROOT / "data" / "comments.csv")]
+    truth = {row["id"]: [label for label in LABELS if row[label] == 1] for row in rows}
+    engine = store.connect(desk.env["MODERATION_DATABASE_URL"])
+    with store.writing(engine) as session:
+        for item in queue.items(session, Filter(), limit=number):
+            reasons = truth[item.comment_id]
+            decision = Decision("reject", "Nia", reason=reasons[0]) if reasons else Decision("approve", "Nia")
+            queue.decide(session, item.id, decision, Policy(double=0))
+    engine.dispose()
+
+
+def test_retrain_promote_and_roll_back(visit, desk):
+    page = visit("Lea")
+    page.click("text=Leave")
+    decide_some(desk, 40)
+    page.goto(f"{desk.url}/desk/models")
+    page.click("#retrain")
+    page.wait_for_selector("progress")
+    assert serious(page) == []
+    # It runs beside the service, which goes on scoring.
+    assert desk.score(text="You idiot.")["flagged"]
+    page.wait_for_selector("table a", timeout=900_000)
+    page.click("td a >> nth=0")
+    page.wait_for_selector("#promote")
+    assert "held-out decisions" in page.inner_text("main")
+    assert serious(page) == []
+    shot(page, "preview")
+    page.click("#promote")
+    version = page.inner_text("#active")
+    assert version != "default" and f"{version} is active." in page.inner_text(".done")
+    shot(page, "models")
+    page.set_viewport_size({"width": 380, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 380
+    page.click("#roll-back")
+    assert page.inner_text("#active") == "default"
+
+
 # ---------------------------------------------------------------------------------------- every page
 
-PAGES = ("/", "/docs", "/desk", "/desk?status=decided", "/desk/batch?low=0.1&high=0.9", "/account", "/people")
+PAGES = (
+    "/",
+    "/docs",
+    "/desk",
+    "/desk?status=decided",
+    "/desk/batch?low=0.1&high=0.9",
+    "/desk/models",
+    "/account",
+    "/people",
+)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
