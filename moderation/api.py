@@ -295,11 +295,23 @@ def read_json() -> Any:
             headers={"Accept": "application/json"},
         )
 
+    return parse_json(request.get_data())
+
+
+def parse_json(data: bytes) -> Any:
+    """What a JSON body says.
+
+    Raises
+    ------
+    ApiProblem
+        400 for what is not JSON.
+    """
+
     def refuse(constant):
         raise ValueError(f"{constant} is not JSON")
 
     try:
-        return json.loads(request.get_data().decode("utf-8"), parse_constant=refuse)
+        return json.loads(data.decode("utf-8"), parse_constant=refuse)
     except RecursionError:
         raise ApiProblem(400, "Not JSON", "The body is nested too deeply") from None
     except UnicodeDecodeError:

@@ -5,7 +5,19 @@ from __future__ import annotations
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from moderation import api, batches, desk, login, pages, problems, rollout, store
+from moderation import (
+    api,
+    batches,
+    coral,
+    cors,
+    desk,
+    login,
+    pages,
+    perspective,
+    problems,
+    rollout,
+    store,
+)
 from moderation.comments import read_articles, read_rows
 from moderation.queue import Policy
 from moderation.registry import Serving
@@ -40,16 +52,20 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["serving"] = Serving(settings.models, settings.model, Scorer)
     login.init_app(app)
     problems.init_app(app)
+    cors.init_app(app, settings.cors_origins.split())
     app.register_blueprint(api.blueprint)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(login.blueprint)
     app.register_blueprint(desk.blueprint)
     app.register_blueprint(batches.blueprint)
     app.register_blueprint(rollout.blueprint)
+    app.register_blueprint(perspective.blueprint)
+    app.register_blueprint(coral.blueprint)
     app.after_request(_protect)
     if settings.demonstration:
         with store.writing(engine) as session:
             _demonstrate(session)
+    app.wsgi_app = perspective.KeyFromQuery(app.wsgi_app)
     return app
 
 

@@ -115,6 +115,78 @@ def score(source, target, articles, version, models):
         sys.exit(1)
 
 
+# ---------------------------------------------------------------------------------------- map-threshold
+
+
+@main.command("map-threshold")
+@click.option(
+    "--old",
+    "source",
+    metavar="SCORES.csv",
+    required=True,
+    help="Comments (text) with the scores that they had (score).",
+)
+@click.option("--at", type=click.FloatRange(0, 1), required=True, help="The threshold that was used with these scores.")
+@click.option(
+    "--score", "column", metavar="COLUMN", default="score", show_default=True, help="Column of the old score."
+)
+@click.option(
+    "--truth", metavar="COLUMN", default="", help="Column that says what people decided, 1 rejected and 0 approved."
+)
+@click.option("--attribute", default="TOXICITY", show_default=True, help="Ours that takes the old score's place.")
+@click.option("--articles", metavar="ARTICLES.csv", help="The articles that article_id names, for OFF_TOPIC.")
+@click.option("--model", "version", metavar="VERSION", default="", help="Model version; the active one by default.")
+@click.option("--models", type=click.Path(path_type=Path), default=None, help="Folder of the model versions.")
+def map_threshold(source, at, column, truth, attribute, articles, version, models):
+    """Find our threshold that does what another scorer's did.
+
+    From comments with the scores that they had, for example from Perspective: the threshold that flags as many of
+    them, and with --truth the lowest one at which as much of what is flagged is right. In brackets: 95 % intervals.
+    """
+    from moderation import carryover
+    from moderation.attributes import NAMES
+    from moderation.comments import read_articles
+    from moderation.registry import active, load
+    from moderation.scorer import Scorer
+
+    if attribute not in NAMES:
+        raise click.UsageError(f"{attribute!r} is not one of our attributes: {', '.join(NAMES)}")
+    models = models or Settings().models
+    scorer = Scorer(load(models, version or active(models)))
+    known = read_articles(articles) if articles else {}
+    scored = carryover.read(scorer, source, attribute=attribute, score=column, truth=truth, articles=known)
+    for problem in scored.problems[:20]:
+        click.echo(f"Warning: {problem}", err=True)
+    if len(scored.problems) > 20:
+        click.echo(f"Warning: {len(scored.problems) - 20:,} more rows were left out", err=True)
+    old = carryover.old_point(scored, at)
+    rate, precision = carryover.same_flag_rate(scored, at), carryover.same_precision(scored, at)
+    click.echo(f"{len(scored.old):,} comments; {attribute} of {scorer.version}\n")
+    click.echo(f"{'':22}{'threshold':>22}{'flagged':>18}{'right':>20}{'found':>20}")
+    for title, point in (("old scores", old), ("ours, same flag rate", rate), ("ours, same precision", precision)):
+        if point is not None:
+            click.echo(_threshold_line(title, point))
+    if precision is None:
+        click.echo(
+            "ours, same precision  our scores reach it at no threshold"
+            if truth and old.precision is not None
+            else "ours, same precision  not known: --truth COLUMN says what people decided"
+        )
+    click.echo(f"\nOf what the old scores flag, ours flag {rate.agreement:.0%} at the same flag rate.")
+
+
+def _threshold_line(title, point):
+    def share(value, interval):
+        return "" if value is None else f"{value:.0%} ({interval[0]:.0%}–{interval[1]:.0%})"
+
+    low_high = point.threshold_interval
+    threshold = f"{point.threshold:.3f}" + (f" ({low_high[0]:.3f}–{low_high[1]:.3f})" if low_high else "")
+    return (
+        f"{title:22}{threshold:>22}{f'{point.flagged:,} = {point.flag_rate:.2%}':>18}"
+        f"{share(point.precision, point.precision_interval):>20}{share(point.recall, point.recall_interval):>20}"
+    )
+
+
 # ---------------------------------------------------------------------------------------- serve
 
 

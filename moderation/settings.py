@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from moderation.attributes import NAMES
+from moderation.comments import LABELS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -42,6 +46,22 @@ class Settings(BaseSettings):
         description="Signs what is sent there: `whsec_` and at least 24 bytes in base64.",
         json_schema_extra={"shown": ""},
     )
+    perspective_aliases: dict[str, str] = Field(
+        {},
+        description="Which of our attributes answers for a Perspective attribute that we do not have, as JSON: "
+        '`{"SEVERE_TOXICITY": "TOXICITY"}`.',
+    )
+    coral_secret: SecretStr = Field(
+        SecretStr(""), description="Signing secret of Coral's external moderation phase; empty answers none."
+    )
+    coral_labels: str = Field(
+        "abusive mocking off_topic", description="Labels for which Coral is told to withhold a comment."
+    )
+    cors_origins: str = Field(
+        "",
+        description="Web origins (`https://www.example.org`, separated by spaces) whose pages may call `/score` and "
+        "`/v1alpha1/comments:analyze` from a browser.",
+    )
 
     @field_validator("webhook_url")
     @classmethod
@@ -53,3 +73,27 @@ class Settings(BaseSettings):
     session_hours: float = Field(12, gt=0, description="Hours after which a moderator logs in again.")
     session_idle_minutes: float = Field(60, gt=0, description="Minutes without doing anything that end a session.")
     secure_cookies: bool = Field(False, description="Send cookies over HTTPS only; set it where people use HTTPS.")
+
+    @field_validator("perspective_aliases")
+    @classmethod
+    def _known_attributes(cls, value):
+        unknown = sorted(set(value.values()) - set(NAMES))
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)} is not one of our attributes: {', '.join(NAMES)}")
+        return value
+
+    @field_validator("coral_labels")
+    @classmethod
+    def _known_labels(cls, value):
+        unknown = sorted(set(value.split()) - set(LABELS))
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)} is not one of the labels: {', '.join(LABELS)}")
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value):
+        for origin in value.split():
+            if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?", origin):
+                raise ValueError(f"{origin!r} is not an origin: scheme, host and port, as in https://www.example.org")
+        return value
