@@ -1,11 +1,11 @@
 # make run   serve on 127.0.0.1:8000      make test   the whole test suite
-# make model rebuild the shipped model    make lint   style
+# make model rebuild the shipped model    make lint   style      make benchmark  measure, write benchmarks/RESULTS.md
 
 PYTHON ?= python3
 CORPORA ?= ../shared/corpora
 BIN := .venv/bin
 
-.PHONY: run test model lint lock
+.PHONY: run test model benchmark lint lock
 
 run: .venv/installed
 	$(BIN)/python serve.py
@@ -15,6 +15,10 @@ test: .venv/installed
 
 model: .venv/installed
 	$(BIN)/python -m moderation build-default --corpora $(CORPORA)
+
+benchmark: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks --corpora $(CORPORA)
 
 lint: .venv/installed
 	$(BIN)/ruff check .

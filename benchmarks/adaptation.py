@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from moderation import training
 from moderation.evaluation import auc
+from moderation.features import Corpus
 from moderation.model import TEXT_LABELS
+from moderation.training import ADAPT_STRENGTH, Recipe, fit_around, fit_classifier
 
 SIZES = (25, 50, 100, 250, 1_000, 3_000)
 
@@ -20,7 +21,8 @@ def learning_curve(model, corpora, *, repeats: int = 3, sizes=SIZES) -> list[dic
     """
     frame = pd.read_csv(corpora / "globe_and_mail_eval_only" / "comments.csv", dtype={"text": str})
     frame = frame[frame["text"].notna()].reset_index(drop=True)
-    matrix = model.union.transform(list(frame["text"])).tocsr()
+    texts = list(frame["text"])
+    matrix, corpus = model.union.transform(texts).tocsr(), Corpus(texts)
     found = []
     for label in TEXT_LABELS:
         truth = frame[label].to_numpy(dtype=float)
@@ -31,10 +33,26 @@ def learning_curve(model, corpora, *, repeats: int = 3, sizes=SIZES) -> list[dic
             test, rest = order[: len(order) // 5], order[len(order) // 5 :]
             for size in sizes:
                 train = rest[:size]
-                adapted = training.adapted_logits(matrix, base, truth, train, test, label)
-                scratch = training.scratch_logits(matrix, truth, train, test, label)
-                rows[size].append([auc(truth[test], base[test]), auc(truth[test], adapted), auc(truth[test], scratch)])
+                if not 0 < truth[train].sum() < size:
+                    continue
+                factor, change, _ = fit_around(
+                    matrix[train], base[train], truth[train], np.ones(size), ADAPT_STRENGTH[label]
+                )
+                adapted = factor * base[test] + matrix[test] @ change
+                scratch = _from_scratch(corpus, truth, train, test, label)
+                rows[size].append([auc(truth[test], logits) for logits in (base[test], adapted, scratch)])
         for size in sizes:
-            shipped, adapted, scratch = np.mean(rows[size], axis=0)
-            found.append({"label": label, "comments": size, "shipped": shipped, "adapted": adapted, "scratch": scratch})
+            if rows[size]:
+                shipped, adapted, scratch = np.mean(rows[size], axis=0)
+                found.append(
+                    {"label": label, "comments": size, "shipped": shipped, "adapted": adapted, "scratch": scratch}
+                )
     return found
+
+
+def _from_scratch(corpus, truth, train, test, label):
+    union = corpus.fit(train, min_df=min(3, 1 + len(train) // 100))
+    classifier = fit_classifier(
+        corpus.transform(union, train), truth[train], np.ones(len(train)), Recipe().strength[label]
+    )
+    return classifier.decision_function(corpus.transform(union, test))

@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 
 from moderation.comments import LABELS, Comment
-from moderation.evaluation import auc, auc_with_interval
+from moderation.evaluation import auc
+from moderation.lexicon import IDENTITY, INSULT
 from moderation.settings import ROOT
-
-TERMS_SHOWN = 51
 
 
 def texts(corpora, name, columns=()):
@@ -35,8 +34,6 @@ def identity(scorer, corpora) -> list[dict]:
     truth = rows["abusive"].to_numpy() >= 0.5
     words = rows["text"].str.lower().str.findall(r"[a-z]+").map(set)
     counts = pd.Series([word for each in words for word in each]).value_counts()
-    from moderation.lexicon import IDENTITY
-
     found = [
         {
             "term": "all",
@@ -82,16 +79,20 @@ DISGUISES = {
 }
 
 
-def masked(text, words):
+def masked(text):
     """Insults with their inner vowels as asterisks."""
 
     def hide(match):
         word = match.group()
-        if word.lower() not in words:
-            return word
-        return word[0] + re.sub(r"[aeiou]", "*", word[1:-1]) + word[-1]
+        return word[0] + re.sub(r"[aeiou]", "*", word[1:-1]) + word[-1] if word.lower() in INSULT else word
 
     return re.sub(r"[A-Za-z]{4,}", hide, text)
+
+
+def disguise(name: str, text: str, rng: random.Random) -> str:
+    """A text in one of `DISGUISES`."""
+    change = DISGUISES[name]
+    return change(text, rng) if change else masked(text)
 
 
 def obfuscation(scorer, corpora) -> list[dict]:
@@ -100,17 +101,14 @@ def obfuscation(scorer, corpora) -> list[dict]:
     The abusive comments are those of the Globe and Mail that annotators called hostile and the model flags or not;
     the clean ones are its healthy comments.
     """
-    from moderation.lexicon import INSULT
-
     rows = texts(corpora, "globe_and_mail_eval_only", ["abusive", "hostile"])
-    abusive = list(rows["text"][rows["hostile"] >= 0.5]) + behaviour_texts("plain insults", 1)
+    abusive = list(rows["text"][rows["hostile"] >= 0.5]) + behaviour_texts("plain_insults", 1)
     clean = list(rows["text"][rows["abusive"] < 0.5])[:2000]
     before, clean_before = flagged(scorer, abusive)[0], flagged(scorer, clean)[0]
     found, rng = [], random.Random(0)
-    for name, change in DISGUISES.items():
-        disguise = (lambda text: masked(text, set(INSULT))) if change is None else (lambda text: change(text, rng))  # noqa: B023
-        after = flagged(scorer, [disguise(text) for text in abusive])[0]
-        clean_after = flagged(scorer, [disguise(text) for text in clean])[0]
+    for name in DISGUISES:
+        after = flagged(scorer, [disguise(name, text, rng) for text in abusive])[0]
+        clean_after = flagged(scorer, [disguise(name, text, rng) for text in clean])[0]
         found.append(
             {
                 "disguise": name,
@@ -138,7 +136,7 @@ def dilution(scorer, corpora) -> list[dict]:
     """Recall of abusive sentences inside clean comments of 50 to 300 words, and false positives by length."""
     rows = texts(corpora, "globe_and_mail_eval_only", ["abusive", "hostile"])
     abusive = [t for t in rows["text"][rows["hostile"] >= 0.5] if len(t.split()) <= 30]
-    abusive += behaviour_texts("plain insults", 1)
+    abusive += behaviour_texts("plain_insults", 1)
     clean = [t for t in rows["text"][(rows["abusive"] < 0.5)] if len(t.split()) >= 10]
     alone = flagged(scorer, abusive)[0]
     rng = random.Random(0)
@@ -189,9 +187,3 @@ def functions(scorer) -> list[dict]:
     for kind in found.values():
         kind["rate"] = (kind["flag"][0] + kind["leave"][0]) / (kind["flag"][1] + kind["leave"][1])
     return list(found.values())
-
-
-def starter_ranking(scorer, frame, label) -> dict:
-    """ROC AUC with interval on labelled comments."""
-    values = scorer.probabilities([Comment(text) for text in frame["text"]])
-    return auc_with_interval(frame[label].to_numpy(dtype=float), values[:, LABELS.index(label)])

@@ -196,6 +196,7 @@ _NEAR = [
     "identity_scorned",
     "dehumanising_of_people",
     "called_dehumanising",
+    "word_twice",
 ]
 NAMES = (
     *_STYLE,
@@ -353,6 +354,9 @@ def _near(classes, count, words, text, put):
         for name, whom, before, after in (("praise_of_you", you, 4, 4), ("praise_negated", negation, 3, -1)):
             hits = [i for i in positive if _beside(i, whom, before, after)]
             put(name, float(bool(hits)), hits)
+    # "blah blah", "yeah yeah", "poor little Bob Bob"
+    twice = [i for i in range(1, count) if words[i] == words[i - 1] and len(words[i]) > 2]
+    put("word_twice", float(bool(twice)), twice)
     put("sarcasm_first", float(bool(sarcasm) and sarcasm[0] == 0), sarcasm[:1])
 
 

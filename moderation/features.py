@@ -84,6 +84,9 @@ def make_union(*, min_df=3, characters=(2, 5), max_words=None, max_characters=No
     )
 
 
+_FIRST = np.ones(1, dtype=bool)
+
+
 class Vectors:
     """What a fitted union computes, from arrays.
 
@@ -184,8 +187,12 @@ class Vectors:
         -------
         rows, ids, counts, weights : ndarray, shape (distinct n-grams of all comments,)
         """
-        keys, counts = np.unique(rows * self.n_ngrams + ids, return_counts=True)
-        rows, ids = np.divmod(keys, self.n_ngrams)
+        # What numpy.unique does, without its overhead, which counts where comments come one by one.
+        keys = np.sort(ids if n_rows == 1 else rows * self.n_ngrams + ids)
+        starts = np.flatnonzero(np.concatenate([_FIRST, keys[1:] != keys[:-1]])) if len(keys) else keys
+        counts = np.diff(starts, append=len(keys))
+        keys = keys[starts]
+        rows, ids = np.divmod(keys, self.n_ngrams) if n_rows > 1 else (np.zeros_like(keys), keys)
         weights = (np.log(counts) + 1.0) * self._idf[ids]
         block = 2 * rows + (ids >= self.n_words)
         norms = np.sqrt(np.bincount(block, weights * weights, minlength=2 * n_rows))
@@ -226,9 +233,11 @@ class Vectors:
         rows = np.repeat(np.arange(len(texts)), sizes)
         rows, ids, _, weights = self.weigh(np.concatenate(parts), rows, len(texts))
         dense = self.cues.scaled(np.array(cue_rows)) * self._cue_weight
-        return dense @ coefficients[:, self.n_ngrams :].T + np.stack(
-            [np.bincount(rows, weights * line[ids], minlength=len(texts)) for line in coefficients], axis=1
-        )
+        of_cues = dense @ coefficients[:, self.n_ngrams :].T
+        if len(texts) == 1:
+            return of_cues + coefficients[:, ids] @ weights
+        parts = [np.bincount(rows, weights * line[ids], minlength=len(texts)) for line in coefficients]
+        return of_cues + np.stack(parts, axis=1)
 
 
 class Corpus:

@@ -224,7 +224,8 @@ def test_pages_are_shown_under_a_strict_policy(server):
         assert reply.status_code == 200
         assert reply.headers["Content-Type"].startswith("text/html")
         policy = reply.headers["Content-Security-Policy"]
-        assert "default-src 'none'" in policy and "script-src" not in policy
+        assert "default-src 'none'" in policy and "unsafe" not in policy
+        assert "script-src" not in policy or "script-src 'self';" in policy
         assert "<script" not in reply.text
     home = server.get("/").text
     assert "crossword" in home and "<mark" in home

@@ -135,7 +135,6 @@ def test_the_longest_comments_are_scored(scorer, unit):
 
 
 @needs_seed
-@pytest.mark.xfail(strict=True, reason="known failure: the mocking label misses the first of the three comments")
 def test_the_seed_comments_are_judged_as_a_moderator_would(scorer):
     [path] = (SHARED / "seed").glob("*.txt")
     lines = path.read_text(encoding="utf-8").splitlines()
