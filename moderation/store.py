@@ -220,9 +220,9 @@ class ItemRow(Base):
     Attributes
     ----------
     source : str
-        ``flagged`` by the model; ``audit``, drawn from what was not flagged; ``double``, a second opinion on
-        what `pair_id` decided; ``contested``, to settle two opinions that differ; ``reported``, decided through the
-        interface without having been in the queue.
+        ``flagged`` by the model, or not to be scored by it; ``audit``, drawn from what was not flagged; ``double``, a
+        second opinion on what `pair_id` decided; ``contested``, to settle two opinions that differ; ``reported``,
+        decided through the interface without having been in the queue.
     status : str
         ``open``, ``deferred`` (a moderator put it off), ``decided``, or ``withdrawn`` (edited or erased before
         anybody decided).
