@@ -319,7 +319,7 @@ def scorer() -> Scorer:
 
 
 @blueprint.post("/score")
-@auth.needs_key
+@auth.permit("score")
 def score():
     """Score one comment, or several; keep those sent with `queue`."""
     body = read_json()
@@ -493,7 +493,7 @@ def _reply(sent_id: str | None, scored: Score) -> dict:
 
 
 @blueprint.get("/comments/<path:id>")
-@auth.needs_key
+@auth.permit("decide")
 def comment(id):
     """A stored comment with its scores and decisions."""
     with store.reading(current_app.extensions["engine"]) as session:
@@ -504,7 +504,7 @@ def comment(id):
 
 
 @blueprint.post("/comments/<path:id>/decision")
-@auth.needs_key
+@auth.permit("decide")
 def decision(id):
     """Decide a comment from outside the desk, or undo what was decided."""
     try:
@@ -596,7 +596,7 @@ def _decision(made: store.DecisionRow, revision: int) -> dict:
 
 
 @blueprint.get("/model")
-@auth.needs_key
+@auth.permit(auth.ANY)
 def model():
     """The model's card, or with `?threshold=…` the best threshold of each label."""
     card = scorer().card
@@ -616,26 +616,33 @@ def model():
 
 
 @blueprint.get("/health")
+@auth.permit(auth.PUBLIC)
 def health():
     """Whether the process answers."""
     return respond(200, {"status": "ok", "version": __version__})
 
 
 @blueprint.get("/ready")
+@auth.permit(auth.PUBLIC)
 def ready():
-    """Whether a model is loaded, and which."""
+    """Whether a model is loaded; callers with a key are told which, and what is wrong."""
     serving = current_app.extensions["serving"]
+    told = {}
     try:
-        version = serving.get().version
+        status, told["model"] = "ready", serving.get().version
     except ModelError:
-        return respond(503, {"status": "no_model", "model": None, "problem": serving.problem})
-    return respond(200, {"status": "ready", "model": version, "problem": serving.problem or None})
+        status, told["model"] = "no_model", None
+    told["problem"] = serving.problem or None
+    if auth.caller() is None:
+        told = {}
+    return respond(200 if status == "ready" else 503, {"status": status, **told})
 
 
 # ---------------------------------------------------------------------------------------- OpenAPI
 
 
 @blueprint.get("/openapi.json")
+@auth.permit(auth.ANY)
 def openapi():
     """This interface as an OpenAPI 3.1 document."""
     return respond(200, openapi_document())
@@ -668,7 +675,10 @@ def openapi_document() -> dict:
             }
         }
 
-    refusal = {"401": problem("No valid API key was sent.")}
+    refusal = {
+        "401": problem("No valid API key was sent."),
+        "403": problem("The key was made for something else."),
+    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -752,8 +762,11 @@ def openapi_document() -> dict:
                 **{"400": problem("The query cannot be read."), "503": problem("No model is loaded.")},
             ),
             "/health": get("Whether the process answers"),
-            "/ready": get("Whether a model is loaded", **{"503": answer("No model is loaded.", {"type": "object"})}),
-            "/openapi.json": get("This document"),
+            "/ready": get(
+                "Whether a model is loaded; with a key also which",
+                **{"503": answer("No model is loaded.", {"type": "object"})},
+            ),
+            "/openapi.json": get("This document", secured=True, **refusal),
         },
         "components": {
             "schemas": definitions["$defs"],

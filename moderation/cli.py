@@ -10,7 +10,7 @@ import click
 from moderation import __version__
 from moderation.comments import DataError
 from moderation.registry import ModelError
-from moderation.settings import ROOT, Settings
+from moderation.settings import ROOT, SCOPES, Settings
 
 # What a person can mend gets its one line; anything else is a fault and keeps its traceback.
 _MENDABLE = (DataError, ModelError)
@@ -310,13 +310,21 @@ def _session():
 
 @keys_group.command("create")
 @click.argument("name")
-def keys_create(name):
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    default=["score"],
+    type=click.Choice(SCOPES),
+    help="What the key is for; repeatable. admin may do everything.  [default: score]",
+)
+def keys_create(name, scopes):
     """Make an API key for NAME and print it, once."""
     from moderation import store
 
     with _session() as session:
         try:
-            key = store.create_key(session, name)
+            key = store.create_key(session, name, scopes)
         except ValueError as error:
             raise click.ClickException(str(error)) from None
         session.commit()
@@ -326,19 +334,19 @@ def keys_create(name):
 
 @keys_group.command("list")
 def keys_list():
-    """List the keys' names."""
+    """List the keys: name, scopes, day, whether valid."""
     from moderation import store
 
     with _session() as session:
         for key in store.list_keys(session):
             state = f"revoked {key.revoked:%Y-%m-%d}" if key.revoked else "valid"
-            click.echo(f"{key.name}\t{key.created:%Y-%m-%d}\t{state}")
+            click.echo(f"{key.name}\t{key.scopes}\t{key.created:%Y-%m-%d}\t{state}")
 
 
 @keys_group.command("revoke")
 @click.argument("name")
 def keys_revoke(name):
-    """Make the key of NAME useless."""
+    """Make the key of NAME useless; running services follow within a second."""
     from moderation import store
 
     with _session() as session:

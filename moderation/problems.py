@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from flask import Flask, Response, request
+from flask import Flask, Response, render_template, request
 from pydantic import BaseModel, Field
 from werkzeug.exceptions import HTTPException
 
@@ -42,6 +42,10 @@ def respond(status: int, body: BaseModel | dict, headers=None, *, mimetype="appl
 
 
 def respond_problem(problem: Problem, headers=None) -> Response:
+    """The problem as JSON, or as a page where a browser asks."""
+    types = ["application/problem+json", "application/json", "text/html"]
+    if request.accept_mimetypes.best_match(types) == "text/html":
+        return Response(render_template("problem.html", problem=problem), problem.status, headers)
     return respond(problem.status, problem, headers, mimetype="application/problem+json")
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
+SCOPES = ("score", "decide", "admin")  #: what an API key can be made for; admin may do everything
 
 
 class Settings(BaseSettings):
