@@ -361,12 +361,14 @@ def _score_all(engine: Scorer, items: list) -> list[dict]:
                 replies[place] = _refused(item, [FieldError(field="/article/id", detail=str(error))])
             else:
                 taken.append((place, sent, comment, section))
-    scores = [
-        overrides.apply(scored, section, own)
-        for scored, (*_, section) in zip(engine.score([comment for _, _, comment, _ in taken]), taken, strict=True)
-    ]
+    counted = current_app.extensions["metrics"]
+    counted.unscored.labels("invalid").inc(len(items) - len(taken))
+    with counted.scoring_seconds.time():
+        scores = engine.score([comment for _, _, comment, _ in taken])
+    scores = [overrides.apply(scored, section, own) for scored, (*_, section) in zip(scores, taken, strict=True)]
     for (place, sent, _, _), scored in zip(taken, scores, strict=True):
         replies[place] = _reply(sent.id, scored)
+        counted.count(scored)
     if articles.new or any(sent.queue for _, sent, _, _ in taken):
         with store.writing(current_app.extensions["engine"]) as session:
             for id, (article, section) in articles.new.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from moderation import api, auth, pages, problems, store
+from moderation import api, auth, metrics, pages, problems, store
 from moderation.comments import read_articles, read_rows
 from moderation.queue import Policy
 from moderation.registry import Serving
@@ -39,6 +39,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.extensions["serving"] = Serving(settings.models, settings.model, Scorer)
     problems.init_app(app)
+    metrics.init_app(app)
     auth.init_app(app, engine)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(pages.blueprint)

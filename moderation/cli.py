@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -131,13 +132,14 @@ def serve(host, port, model):
     from sqlalchemy.orm import Session
     from waitress import create_server
 
-    from moderation import outbox, store
+    from moderation import logs, outbox, store
     from moderation.app import create_app
     from moderation.auth import is_loopback
     from moderation.background import Repeating
 
     given = {"host": host, "port": port, "model": model}
     settings = Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
+    logs.setup(settings.log_level)
     receiver = None
     if settings.webhook_url:
         try:
@@ -168,7 +170,9 @@ def serve(host, port, model):
     except OSError as error:
         raise click.ClickException(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
     mode = "with API keys" if keyed else "without API keys (demonstration mode)"
-    click.echo(f"Serving model {version} on http://{settings.host}:{server.effective_port} {mode}", err=True)
+    logging.getLogger("moderation.start").info(
+        "Serving model %s on http://%s:%s %s", version, settings.host, server.effective_port, mode
+    )
     background = []
     if receiver is not None:
         background.append(Repeating("webhook", outbox.Courier(app.extensions["engine"], receiver)).start())

@@ -6,6 +6,8 @@ import json
 
 from flask import Flask, Response, render_template, request
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 
@@ -54,6 +56,14 @@ def init_app(app: Flask) -> None:
     def on_problem(error):
         return respond_problem(error.problem, error.headers)
 
+    @app.errorhandler(OperationalError)
+    @app.errorhandler(InterfaceError)
+    @app.errorhandler(PoolTimeout)
+    def on_database_error(error):
+        app.logger.error("the database did not do what was asked", exc_info=error)
+        detail = "The database cannot be reached or written; nothing of this request was stored. The log says more"
+        return respond_problem(Problem(status=503, title="Database unavailable", detail=detail), {"Retry-After": "5"})
+
     @app.errorhandler(HTTPException)
     def on_http_error(error):
         if error.code is None or error.code < 400:
@@ -62,7 +72,6 @@ def init_app(app: Flask) -> None:
         if error.code == 413:
             detail = f"The body is over the limit of {app.config['MAX_CONTENT_LENGTH']:,} bytes"
         elif error.code >= 500:
-            app.logger.error("%s %s failed", request.method, request.url_rule)
             detail = "The service failed; its log says more"
         kept = {key: value for key, value in error.get_headers() if key in {"Allow", "Retry-After"}}
         return respond_problem(Problem(status=error.code, title=error.name, detail=detail), kept)

@@ -271,6 +271,11 @@ class Serving:
             raise ModelError(self.problem)
         return self._current
 
+    @property
+    def version_served(self) -> str:
+        """Name of the version in use; empty before one was loaded."""
+        return self._current.version if self._current is not None else ""
+
     def _refresh(self):
         self._checked = self.clock()
         # The name alone would miss a version that was repaired or written again under the same name.

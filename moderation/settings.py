@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -31,6 +32,9 @@ class Settings(BaseSettings):
     )
     model: str = Field("", description="Model version to serve; empty follows the active one, also when that changes.")
     max_body: int = Field(16_000_000, ge=1_000, description="Largest request body in bytes; a larger one gets 413.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least grave messages that are logged."
+    )
     demonstration: bool = Field(True, description="Put a few demonstration comments into an empty database.")
     audit: float = Field(
         0.01, ge=0, le=1, description="Share of the unflagged comments that joins the queue, to find what is missed."
