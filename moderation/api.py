@@ -17,7 +17,7 @@ from pydantic.json_schema import models_json_schema
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from moderation import __version__, auth, overrides, queue, store
+from moderation import __version__, auth, limits, overrides, queue, store
 from moderation.comments import (
     ARTICLE_LIMIT,
     ID_LIMIT,
@@ -34,6 +34,7 @@ from moderation.scorer import Score, Scorer
 from moderation.thresholds import QueryError, best_threshold
 
 BATCH_LIMIT = 500  #: comments in one request
+STRETCH = 20  #: comments that are scored between two looks at the deadline
 THREAD_LIMIT = 50  #: earlier comments of the thread that are looked at
 WHO_LIMIT = 200  #: characters
 
@@ -173,10 +174,10 @@ class ScoreOut(BaseModel):
 
 
 class InvalidOut(BaseModel):
-    """An item of a batch that could not be scored."""
+    """An item of a batch that was not scored, and why: `invalid` is yours to mend, `not_scored` can be sent again."""
 
     id: str | None
-    status: Literal["invalid"]
+    status: Literal["invalid", "not_scored"]
     problem: Problem
 
 
@@ -330,8 +331,9 @@ def score():
             raise _unprocessable(error) from None
         return respond(200, {"comments": _score_all(scorer(), batch.comments)})
     [reply] = _score_all(scorer(), [body])
-    if reply["status"] == "invalid":
-        return respond_problem(Problem(**reply["problem"]))
+    if "problem" in reply:
+        problem = Problem(**reply["problem"])
+        return respond_problem(problem, {"Retry-After": "1"} if problem.status == 503 else None)
     return respond(200, reply)
 
 
@@ -363,8 +365,14 @@ def _score_all(engine: Scorer, items: list) -> list[dict]:
                 taken.append((place, sent, comment, section))
     counted = current_app.extensions["metrics"]
     counted.unscored.labels("invalid").inc(len(items) - len(taken))
+    scores: list[Score] = []
     with counted.scoring_seconds.time():
-        scores = engine.score([comment for _, _, comment, _ in taken])
+        while len(scores) < len(taken) and not limits.deadline_passed():
+            scores += engine.score([comment for _, _, comment, _ in taken[len(scores) : len(scores) + STRETCH]])
+    counted.unscored.labels("deadline").inc(len(taken) - len(scores))
+    for place, sent, _, _ in taken[len(scores) :]:
+        replies[place] = {"id": sent.id, "status": "not_scored", "problem": _TOO_LATE.model_dump()}
+    del taken[len(scores) :]
     scores = [overrides.apply(scored, section, own) for scored, (*_, section) in zip(scores, taken, strict=True)]
     for (place, sent, _, _), scored in zip(taken, scores, strict=True):
         replies[place] = _reply(sent.id, scored)
@@ -377,6 +385,13 @@ def _score_all(engine: Scorer, items: list) -> list[dict]:
                 if sent.queue:
                     replies[place]["queue"] = _keep(session, sent, comment, section, scored)
     return replies
+
+
+_TOO_LATE = Problem(
+    status=503,
+    title="Deadline passed",
+    detail="The request's time was over before this comment was scored; send it again",
+)
 
 
 class UnknownArticle(Exception):
@@ -695,18 +710,32 @@ def openapi_document() -> dict:
                     "description": 'One comment is answered with one verdict, `{"comments": [...]}` with '
                     '`{"comments": [...]}` in the same order; there each item succeeds or fails alone.',
                     "security": [{"key": []}, {"bearer": []}],
+                    "parameters": [
+                        {
+                            "name": limits.HEADER,
+                            "in": "header",
+                            "required": False,
+                            "description": "Time for the request; what is not scored by then is told as such.",
+                            "schema": {"type": "integer", "minimum": 1, "maximum": limits.LONGEST},
+                            "example": 500,
+                        }
+                    ],
                     "requestBody": {
                         "required": True,
                         "content": {"application/json": {"schema": {"oneOf": [ref("CommentIn"), ref("BatchIn")]}}},
                     },
                     "responses": {
                         "200": answer("Verdicts.", {"oneOf": [ref("ScoreOut"), ref("BatchOut")]}),
-                        "400": problem("The body is not JSON."),
+                        "400": problem("The body is not JSON, or the deadline cannot be read."),
                         **refusal,
                         "413": problem("The body is over the limit."),
                         "415": problem("The content type is not application/json."),
                         "422": problem("The JSON does not fit the interface; `errors` names the fields."),
-                        "503": problem("No model is loaded."),
+                        "429": problem("The key has asked too much; `Retry-After` says when to go on."),
+                        "503": problem(
+                            "Nothing was scored: no model is loaded, too many requests are under way, or "
+                            "the deadline has passed. `Retry-After` says when to try again."
+                        ),
                     },
                 }
             },

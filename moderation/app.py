@@ -5,12 +5,25 @@ from __future__ import annotations
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from moderation import api, auth, metrics, pages, problems, store
+from moderation import api, auth, limits, metrics, pages, problems, store
 from moderation.comments import read_articles, read_rows
 from moderation.queue import Policy
 from moderation.registry import Serving
 from moderation.scorer import Scorer
 from moderation.settings import ROOT, Settings
+
+#: Of every answer, unless a view gives its own.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
 
 DEMONSTRATION = ROOT / "data" / "demonstration.csv"
 
@@ -41,6 +54,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     problems.init_app(app)
     metrics.init_app(app)
     auth.init_app(app, engine)
+    limits.init_app(app, settings)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(pages.blueprint)
     app.after_request(_protect)
@@ -52,18 +66,8 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def _protect(response):
     """Headers that keep a page from being framed, sniffed or made to run scripts."""
-    response.headers.setdefault(
-        "Content-Security-Policy",
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'",
-    )
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["X-Frame-Options"] = "DENY"
-    response.headers["Referrer-Policy"] = "same-origin"
-    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-    response.headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=()"
-    response.headers["Cache-Control"] = response.headers.get("Cache-Control", "no-store")
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
     return response
 
 

@@ -130,12 +130,12 @@ def serve(host, port, model):
     addresses need one: "python -m moderation keys create NAME" makes it.
     """
     from sqlalchemy.orm import Session
-    from waitress import create_server
 
     from moderation import logs, outbox, store
-    from moderation.app import create_app
+    from moderation.app import HEADERS, create_app
     from moderation.auth import is_loopback
     from moderation.background import Repeating
+    from moderation.server import Server
 
     given = {"host": host, "port": port, "model": model}
     settings = Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
@@ -156,19 +156,18 @@ def serve(host, port, model):
         )
     version = app.extensions["serving"].get().version
     try:
-        server = create_server(
+        server = Server(
             app,
             host=settings.host,
             port=settings.port,
             threads=settings.threads,
-            # Flask answers 413 itself; waitress must let it see such a body's length.
-            max_request_body_size=2**31,
-            ident=None,
-            # A request that a proxy passed on must be seen as such: it does not come from this machine.
-            clear_untrusted_proxy_headers=False,
+            limit=settings.threads + settings.waiting,
+            headers=HEADERS,
+            on_refusal=app.extensions["metrics"].refused.inc,
         )
     except OSError as error:
         raise click.ClickException(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
+    app.extensions["metrics"].under_way.set_function(lambda: server.task_dispatcher.under_way)
     mode = "with API keys" if keyed else "without API keys (demonstration mode)"
     logging.getLogger("moderation.start").info(
         "Serving model %s on http://%s:%s %s", version, settings.host, server.effective_port, mode
@@ -177,9 +176,8 @@ def serve(host, port, model):
     if receiver is not None:
         background.append(Repeating("webhook", outbox.Courier(app.extensions["engine"], receiver)).start())
     try:
-        server.run()
+        server.run_until_stopped(settings.grace)
     finally:
-        server.close()
         for each in background:
             each.stop()
 

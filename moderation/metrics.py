@@ -45,6 +45,8 @@ class Metrics:
         From a request's arrival to its answer, by URL rule.
     refused : Counter
         Requests that got 503 at the door because too many were under way. They are not among `requests`.
+    under_way : Gauge
+        Requests being answered or waiting for it; the server sets it.
     scored, scoring_seconds
         Comments, and the time that the model took for those of a request.
     flags : Counter
@@ -69,6 +71,7 @@ class Metrics:
         self.refused = Counter(
             "moderation_requests_refused", "Requests refused because too many were under way.", **made
         )
+        self.under_way = Gauge("moderation_requests_under_way", "Requests being answered or waiting for it.", **made)
         self.scored = Counter("moderation_comments_scored", "Comments scored.", **made)
         self.scoring_seconds = Histogram(
             "moderation_scoring_seconds", "Time to score the comments of a request.", buckets=_BUCKETS, **made

@@ -20,6 +20,19 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     threads: int = Field(4, ge=1, le=64, description="Requests answered at the same time.")
+    waiting: int = Field(
+        32, ge=0, le=10_000, description="Requests that wait while these are answered; further ones get 503 at once."
+    )
+    timeout_ms: int = Field(
+        30_000, ge=1, le=600_000, description="Milliseconds for one request; `X-Request-Timeout-Ms` can only lower it."
+    )
+    grace: int = Field(20, ge=0, le=600, description="Seconds to finish accepted requests when told to stop.")
+    rate_limit: str = Field(
+        "30000 per minute", description="Requests of one key; `100 per second`, several with `;`, empty for no limit."
+    )
+    rate_limit_storage: str = Field(
+        "memory://", description="Where they are counted; `redis://HOST:6379` for all processes together."
+    )
     database_url: str = Field(
         f"sqlite:///{ROOT / 'instance' / 'moderation.sqlite'}",
         description="SQLAlchemy address of the database.",

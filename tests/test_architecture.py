@@ -6,7 +6,7 @@ import sys
 import pytest
 from conftest import ROOT
 
-WEB = {"auth", "api", "problems", "pages", "app", "metrics"}
+WEB = {"auth", "api", "problems", "pages", "app", "metrics", "limits"}
 MODULES = sorted(path.stem for path in (ROOT / "moderation").glob("*.py") if path.stem not in {"__init__", "__main__"})
 
 
