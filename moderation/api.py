@@ -30,7 +30,7 @@ from moderation.comments import (
 )
 from moderation.problems import ApiProblem, FieldError, Problem, respond, respond_problem
 from moderation.registry import ModelError
-from moderation.scorer import Score, Scorer
+from moderation.scorer import TERMS, Score, Scorer
 from moderation.thresholds import QueryError, best_threshold
 
 BATCH_LIMIT = 500  #: comments in one request
@@ -102,6 +102,9 @@ class CommentIn(Request):
         default=[],
         max_length=THREAD_LIMIT,
         description="Earlier accepted comments under the article, newest last.",
+    )
+    terms: int = Field(
+        TERMS, ge=0, le=TERMS, description="How many terms to tell of each label; with 0 the answer is made faster."
     )
     queue: bool = Field(
         False,
@@ -259,6 +262,7 @@ def _field_errors(error: ValidationError, prefix=()) -> list[FieldError]:
         "extra_forbidden": "is not a field of the interface",
         "string_type": "is not a string",
         "list_type": "is not a list",
+        "int_type": "is not a whole number",
         "model_type": "is not an object",
     }
     return [
@@ -368,7 +372,11 @@ def _score_all(engine: Scorer, items: list) -> list[dict]:
     scores: list[Score] = []
     with counted.scoring_seconds.time():
         while len(scores) < len(taken) and not limits.deadline_passed():
-            scores += engine.score([comment for _, _, comment, _ in taken[len(scores) : len(scores) + STRETCH]])
+            stretch = taken[len(scores) : len(scores) + STRETCH]
+            if any(sent.terms for _, sent, _, _ in stretch):
+                scores += [engine.score([comment], terms=sent.terms)[0] for _, sent, comment, _ in stretch]
+            else:
+                scores += engine.score([comment for _, _, comment, _ in stretch], terms=0)
     counted.unscored.labels("deadline").inc(len(taken) - len(scores))
     for place, sent, _, _ in taken[len(scores) :]:
         replies[place] = {"id": sent.id, "status": "not_scored", "problem": _TOO_LATE.model_dump()}

@@ -5,6 +5,7 @@ Every view says who may call it, with `permit`; one that does not say is answere
 
 from __future__ import annotations
 
+import functools
 import hmac
 import ipaddress
 import logging
@@ -180,6 +181,7 @@ def _same_machine() -> bool:
     return not forwarded and is_loopback(request.remote_addr or "") and is_loopback(request.host.rsplit(":", 1)[0])
 
 
+@functools.lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether a host name or address is this machine's own. Other names count as foreign: a web page
     could point its own name at this address to reach the service through a visitor's browser."""
