@@ -4,33 +4,43 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from pydantic import ValidationError
 
 from moderation import __version__
 from moderation.comments import DataError
 from moderation.registry import ModelError
-from moderation.settings import ROOT, SCOPES, Settings
+from moderation.settings import ROOT, SCOPES, Settings, wrong_settings
 
 # What a person can mend gets its one line; anything else is a fault and keeps its traceback.
 _MENDABLE = (DataError, ModelError)
 
 
+@contextmanager
+def _mendable():
+    try:
+        yield
+    except _MENDABLE as error:
+        raise click.ClickException(str(error)) from None
+    except ValidationError as error:
+        if error.title != Settings.__name__:
+            raise
+        raise click.ClickException("; ".join(wrong_settings(error))) from None
+
+
 class _Group(click.Group):
     def invoke(self, ctx):
-        try:
+        with _mendable():
             return super().invoke(ctx)
-        except _MENDABLE as error:
-            raise click.ClickException(str(error)) from None
 
 
 class _Command(click.Command):
     def invoke(self, ctx):
-        try:
+        with _mendable():
             return super().invoke(ctx)
-        except _MENDABLE as error:
-            raise click.ClickException(str(error)) from None
 
 
 def _progress():
@@ -262,6 +272,28 @@ def build_default(corpora, models, seed):
     with _progress() as progress:
         folder = shipped.build(corpora, models or Settings().models, seed=seed, progress=progress)
     click.echo(f"Written to {folder}")
+
+
+# ---------------------------------------------------------------------------------------- doctor
+
+
+@main.command()
+@click.option("--url", help="Also look at the service that runs there, such as http://127.0.0.1:8000.")
+def doctor(url):
+    """Look at configuration, database, model, disk and clock, and say what to mend.
+
+    Exits with 1 where something must be mended.
+    """
+    from itertools import chain
+
+    from moderation.doctor import BAD, GOOD, examine, running
+
+    worst = 0
+    for finding in chain(examine(), running(url) if url else ()):
+        mark = {GOOD: "ok", BAD: "BAD"}.get(finding.state, "note")
+        click.echo(f"{mark:5}{finding.what}: {finding.found}" + (f"\n     -> {finding.mend}" if finding.mend else ""))
+        worst |= finding.state == BAD
+    sys.exit(worst)
 
 
 # ---------------------------------------------------------------------------------------- models and keys

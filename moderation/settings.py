@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,7 +19,7 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
-    threads: int = Field(4, ge=1, le=64, description="Requests answered at the same time.")
+    threads: int = Field(2, ge=1, le=64, description="Requests answered at the same time; the others wait.")
     waiting: int = Field(
         32, ge=0, le=10_000, description="Requests that wait while these are answered; further ones get 503 at once."
     )
@@ -67,3 +67,11 @@ class Settings(BaseSettings):
         if value and not value.startswith(("https://", "http://")):
             raise ValueError("is not an address that begins with https:// or http://")
         return value
+
+
+def wrong_settings(error: ValidationError) -> list[str]:
+    """What is wrong with each setting, by the name of its variable and without its value."""
+    return [
+        f"MODERATION_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}"
+        for item in error.errors(include_url=False, include_input=False)
+    ]
