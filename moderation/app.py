@@ -10,7 +10,7 @@ from moderation.comments import read_articles, read_rows
 from moderation.queue import Policy
 from moderation.registry import Serving
 from moderation.scorer import Scorer
-from moderation.settings import ROOT, Settings
+from moderation.settings import SHIPPED, Settings
 
 #: Of every answer, unless a view gives its own.
 HEADERS = {
@@ -25,7 +25,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
-DEMONSTRATION = ROOT / "data" / "demonstration.csv"
+DEMONSTRATION = SHIPPED / "data" / "demonstration.csv"
 
 
 def create_app(settings: Settings | None = None) -> Flask:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from moderation import __version__
 from moderation.comments import DataError
 from moderation.registry import ModelError
-from moderation.settings import ROOT, SCOPES, Settings, wrong_settings
+from moderation.settings import SCOPES, SHIPPED, Settings, wrong_settings
 
 # What a person can mend gets its one line; anything else is a fault and keeps its traceback.
 _MENDABLE = (DataError, ModelError)
@@ -227,7 +227,7 @@ def train(paths, from_scratch, name, promote, force, skip_bad_rows, seed, models
     models = models or Settings().models
     if force and not promote:
         raise click.UsageError("--force needs --promote")
-    data = candidate.read([ROOT / "data", *paths], skip_bad_rows=skip_bad_rows)
+    data = candidate.read([SHIPPED / "data", *paths], skip_bad_rows=skip_bad_rows)
     for problem in data.problems:
         click.echo(f"Skipped: {problem}", err=True)
     with _progress() as progress:

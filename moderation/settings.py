@@ -8,7 +8,12 @@ from typing import Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-ROOT = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(__file__).resolve().parent
+_CHECKOUT = (_PACKAGE.parent / "pyproject.toml").exists()
+#: Where the shipped model and the starter comments lie: the top of a checkout, or the installed package.
+SHIPPED = _PACKAGE.parent if _CHECKOUT else _PACKAGE
+#: Where the database and new models go: the top of a checkout, or the folder that the program was started in.
+ROOT = _PACKAGE.parent if _CHECKOUT else Path.cwd()
 SCOPES = ("score", "decide", "admin")  #: what an API key can be made for; admin may do everything
 
 

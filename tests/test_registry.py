@@ -14,7 +14,7 @@ def test_a_version_is_saved_and_loaded(tmp_path):
     registry.save(tmp_path, "v1", {"a": 1}, {"version": "v1"}, "<p>report</p>")
     stored = registry.load(tmp_path, "v1")
     assert (stored.version, stored.model, stored.card) == ("v1", {"a": 1}, {"version": "v1"})
-    assert registry.versions(tmp_path) == ["v1"]
+    assert registry.versions(tmp_path) == ["default", "v1"]
     with pytest.raises(ModelError, match="exists"):
         registry.save(tmp_path, "v1", {}, {}, "")
 
