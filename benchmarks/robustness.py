@@ -142,7 +142,9 @@ def dilution(scorer, corpora) -> list[dict]:
     clean = [t for t in rows["text"][(rows["abusive"] < 0.5)] if len(t.split()) >= 10]
     alone = flagged(scorer, abusive)[0]
     rng = random.Random(0)
-    found = [{"words": "alone", "recall": alone.mean(), "kept": 1.0, "false_positives": flagged(scorer, clean)[0].mean()}]
+    found = [
+        {"words": "alone", "recall": alone.mean(), "kept": 1.0, "false_positives": flagged(scorer, clean)[0].mean()}
+    ]
     for low, high in ((50, 100), (100, 200), (200, 300)):
         mixed, hosts = [], []
         for text in abusive:

@@ -22,10 +22,7 @@ def marked(terms, least: float, share: float) -> set[int]:
     """Characters of the terms of a weight from `least` up that reach `share` of the strongest."""
     strongest = max((term.weight for term in terms), default=0.0)
     return {
-        place
-        for term in terms
-        if term.weight >= max(least, share * strongest)
-        for place in range(term.begin, term.end)
+        place for term in terms if term.weight >= max(least, share * strongest) for place in range(term.begin, term.end)
     }
 
 
@@ -36,9 +33,7 @@ def read(corpora) -> tuple[list[str], list[set[int]]]:
     spans = pd.read_csv(folder / "spans.csv", dtype={"id": str})
     votes: dict[str, Counter] = {}
     for (id_, _), part in spans.groupby(["id", "annotation"]):
-        places = {
-            place for begin, end in zip(part["begin"], part["end"], strict=True) for place in range(begin, end)
-        }
+        places = {place for begin, end in zip(part["begin"], part["end"], strict=True) for place in range(begin, end)}
         votes.setdefault(id_, Counter()).update(places)
     truth = [
         {place for place, count in votes.get(row.id, {}).items() if count >= row.annotators / 2}

@@ -52,7 +52,9 @@ def largest_difference(scorer, texts) -> float:
     kept = np.array([status == "scored" for status in statuses])
     worst = 0.0
     for column, label in enumerate(TEXT_LABELS):
-        logits = scorer.model.pipeline(label).decision_function([t for t, keep in zip(texts, kept, strict=True) if keep])
+        logits = scorer.model.pipeline(label).decision_function(
+            [t for t, keep in zip(texts, kept, strict=True) if keep]
+        )
         expected = scorer.model.calibrations[label].probability(logits)
         worst = max(worst, float(np.abs(values[kept, column] - expected).max()))
     return worst
@@ -68,7 +70,9 @@ def against_libraries(scorer, texts, labels) -> list[dict]:
     def measure(name, call):
         scores = []
         seconds = _seconds(lambda: scores.extend(call(texts)))
-        found.append({"name": name, "auc": auc(labels, np.array(scores, dtype=float)), "per_second": len(texts) / seconds})
+        found.append(
+            {"name": name, "auc": auc(labels, np.array(scores, dtype=float)), "per_second": len(texts) / seconds}
+        )
 
     measure("this project", lambda some: scorer.probabilities([Comment(text) for text in some])[:, 0])
     try:

@@ -354,8 +354,8 @@ def _score_all(engine: Scorer, items: list) -> list[dict]:
     """Replies to the comments of a request, in order."""
     replies: list[dict | None] = [None] * len(items)
     taken: list[tuple[int, CommentIn, Comment, str]] = []
+    own = current_app.extensions["thresholds"].get()
     with store.reading(current_app.extensions["engine"]) as session:
-        own = overrides.current(session)
         articles = _Articles(session)
         for place, item in enumerate(items):
             try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from moderation import api, auth, limits, metrics, pages, problems, store
+from moderation import api, auth, limits, metrics, overrides, pages, problems, store
 from moderation.comments import read_articles, read_rows
 from moderation.queue import Policy
+from moderation.recent import Recent
 from moderation.registry import Serving
 from moderation.scorer import Scorer
 from moderation.settings import SHIPPED, Settings
@@ -52,8 +53,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.extensions["serving"] = Serving(settings.models, settings.model, Scorer)
     problems.init_app(app)
-    metrics.init_app(app)
+    metrics.init_app(app, engine)
     auth.init_app(app, engine)
+    app.extensions["thresholds"] = Recent("thresholds", engine, overrides.current)
     limits.init_app(app, settings)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(pages.blueprint)

@@ -8,24 +8,19 @@ from __future__ import annotations
 import functools
 import hmac
 import ipaddress
-import logging
-import threading
 import time
 from dataclasses import dataclass
 
 from flask import Flask, current_app, g, request
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.orm import Session
 
 from moderation import store
 from moderation.problems import ApiProblem
+from moderation.recent import Recent
 from moderation.settings import SCOPES
 
 PUBLIC = "public"  #: permission of a view that everybody may call
 ANY = "any"  #: permission of a view that every key may call, whatever its scopes
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +60,8 @@ class Keyring:
         Seconds.
     """
 
-    check_every = 1.0  #: seconds between looks at the database
-
     def __init__(self, engine: Engine, clock=time.monotonic):
-        self.engine, self.clock = engine, clock
-        self._keys: list[tuple[str, Caller]] | None = None
-        self._ever = True
-        self._checked = float("-inf")
-        self._lock = threading.Lock()
+        self._rows = Recent("keys", engine, store.list_keys, clock)
 
     def find(self, key: str) -> Caller | None:
         """Whose key it is, or None.
@@ -84,39 +73,14 @@ class Keyring:
         """
         digest, found = store.key_digest(key), None
         # Every key is compared, each in constant time: how long it takes tells nothing about the keys.
-        for stored, caller in self._current():
-            if hmac.compare_digest(stored, digest):
-                found = caller
+        for row in self._rows.get():
+            if hmac.compare_digest(row.sha256, digest) and row.revoked is None:
+                found = Caller(row.name, frozenset(row.scopes.split()))
         return found
 
     def ever(self) -> bool:
         """Whether a key was ever made."""
-        self._current()
-        return self._ever
-
-    def _current(self):
-        due = self.clock() - self._checked >= self.check_every
-        if due and self._lock.acquire(blocking=self._keys is None):
-            try:
-                self._refresh()
-            finally:
-                self._lock.release()
-        return self._keys
-
-    def _refresh(self):
-        try:
-            with Session(self.engine) as session:
-                rows = store.list_keys(session)
-        except SQLAlchemyError as error:
-            if self._keys is None:
-                raise
-            _log.warning("the API keys cannot be read again (%s); those read before stay valid", type(error).__name__)
-        else:
-            self._keys = [
-                (row.sha256, Caller(row.name, frozenset(row.scopes.split()))) for row in rows if not row.revoked
-            ]
-            self._ever = bool(rows)
-        self._checked = self.clock()
+        return bool(self._rows.get())
 
 
 def init_app(app: Flask, engine: Engine) -> None:

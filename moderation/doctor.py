@@ -16,7 +16,7 @@ from pathlib import Path
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pydantic import ValidationError
-from sqlalchemy import Engine, create_engine, func, select, text
+from sqlalchemy import Engine, func, select, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -122,8 +122,7 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("database", WARNING, f"{shown} does not exist yet", "The first start makes it")
         return
     try:
-        engine = create_engine(settings.database_url, hide_parameters=True)
-        store.prepare_engine(engine)
+        engine = store.connect(settings.database_url)
         with engine.connect() as connection:
             yield from _schema(connection, shown)
             if engine.dialect.name == "sqlite":
@@ -187,13 +186,14 @@ def _keys(engine: Engine, settings: Settings) -> Iterator[Finding]:
             f"none yet, and {settings.host} is served only with one",
             "python -m moderation keys create NAME",
         )
-    if newest is not None:
-        ahead = (newest.replace(tzinfo=newest.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    written = [moment for moment in (newest, *(row.created for row in rows)) if moment is not None]
+    if written:
+        ahead = (max(written) - datetime.now(UTC)).total_seconds()
         if ahead > SKEW:
             yield Finding(
                 "clock",
                 BAD,
-                f"comments in the database are {ahead:,.0f} s newer than this machine's clock",
+                f"what is in the database is {ahead:,.0f} s newer than this machine's clock",
                 "Set the clock (chrony or systemd-timesyncd keep it right)",
             )
 

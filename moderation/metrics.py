@@ -6,7 +6,6 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable
 
 from flask import Blueprint, Flask, Response, current_app, g, request
 from prometheus_client import (
@@ -21,8 +20,10 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
-from moderation import auth, logs
+from moderation import auth, logs, outbox, queue, store
 from moderation.registry import Serving
 from moderation.scorer import Score
 
@@ -55,7 +56,7 @@ class Metrics:
         Comments that were not scored, by reason: ``invalid``, ``deadline``, ``too_short``, ``unsupported_language``.
     """
 
-    def __init__(self, serving: Serving):
+    def __init__(self, serving: Serving, engine: Engine):
         disable_created_metrics()  # when a counter began is of no use to anybody
         self.registry = CollectorRegistry()
         made = {"registry": self.registry}
@@ -80,6 +81,7 @@ class Metrics:
         self.unscored = Counter("moderation_comments_unscored", "Comments not scored, by reason.", ["reason"], **made)
         ProcessCollector(registry=self.registry)
         self.registry.register(_Model(serving))
+        self.registry.register(_Database(engine))
 
     def count(self, score: Score) -> None:
         """Count a comment's verdict."""
@@ -90,10 +92,6 @@ class Metrics:
         for name, label in score.labels.items():
             if label.flagged:
                 self.flags.labels(name).inc()
-
-    def watch(self, name: str, documentation: str, value: Callable[[], float]) -> None:
-        """Tell at each scrape what `value` gives then: for what is counted elsewhere, as in a table."""
-        Gauge(name, documentation, registry=self.registry).set_function(value)
 
 
 class _Model(Collector):
@@ -118,8 +116,32 @@ class _Model(Collector):
         )
 
 
-def init_app(app: Flask) -> None:
-    app.extensions["metrics"] = Metrics(app.extensions["serving"])
+class _Database(Collector):
+    """What waits in the database; nothing is told while that fails."""
+
+    def __init__(self, engine):
+        self.engine = engine
+
+    def describe(self):
+        return []
+
+    def collect(self):
+        try:
+            with store.reading(self.engine) as session:
+                depth = queue.counts(session)["open"]
+                undelivered, lag = outbox.waiting(session)
+        except SQLAlchemyError as error:
+            _log.warning("what waits in the database cannot be told (%s)", type(error).__name__)
+            return
+        yield GaugeMetricFamily("moderation_queue_depth", "Comments that wait for a moderator.", depth)
+        yield GaugeMetricFamily(
+            "moderation_outbox_waiting", "Decisions that the comment system was not told.", undelivered
+        )
+        yield GaugeMetricFamily("moderation_outbox_lag_seconds", "Age of the oldest of them.", lag)
+
+
+def init_app(app: Flask, engine: Engine) -> None:
+    app.extensions["metrics"] = Metrics(app.extensions["serving"], engine)
     app.register_blueprint(blueprint)
     app.before_request(_begin)
     app.after_request(_end)

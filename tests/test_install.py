@@ -49,7 +49,17 @@ def installed(wheel, tmp_path_factory):
     venv.create(folder, with_pip=True)
     pinned = re.findall(r"^([\w.-]+==[^\\\n]+)", (ROOT / "requirements.lock").read_text(), re.M)
     (folder / "constraints.txt").write_text("\n".join(pinned))
-    install = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile", "-c", folder / "constraints.txt", wheel]
+    install = [
+        folder / "bin" / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-compile",
+        "-c",
+        folder / "constraints.txt",
+        wheel,
+    ]
     subprocess.run(install, check=True, env=without_this_project(), cwd=folder)
     return folder / "bin" / "moderation"
 

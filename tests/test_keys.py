@@ -152,7 +152,7 @@ def test_keys_made_before_there_were_scopes_still_score(tmp_path):
     config = Config()
     config.set_main_option("script_location", "moderation/migrations")
     config.attributes["url"] = url
-    command.upgrade(config, "0001")
+    command.upgrade(config, "0002")
     with create_engine(url).begin() as connection:
         connection.execute(
             text("INSERT INTO api_key (name, sha256, created) VALUES ('old', :digest, '2026-01-01 00:00:00')"),
