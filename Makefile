@@ -1,11 +1,12 @@
 # make run   serve on 127.0.0.1:8000      make test   the whole test suite
 # make model rebuild the shipped model    make lint   style
+# make dist  the wheel, in dist/
 
 PYTHON ?= python3
 CORPORA ?= ../shared/corpora
 BIN := .venv/bin
 
-.PHONY: run test model lint lock
+.PHONY: run test model lint dist lock
 
 run: .venv/installed
 	$(BIN)/python serve.py
@@ -15,6 +16,11 @@ test: .venv/installed
 
 model: .venv/installed
 	$(BIN)/python -m moderation build-default --corpora $(CORPORA)
+
+dist: .venv/installed
+	rm -rf build dist/*.whl
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	rm -rf build *.egg-info
 
 lint: .venv/installed
 	$(BIN)/ruff check .
