@@ -1,11 +1,12 @@
 # make run   serve on 127.0.0.1:8000      make test   the whole test suite
 # make model rebuild the shipped model    make lint   style      make benchmark  measure, write benchmarks/RESULTS.md
+# make dist  the wheel, in dist/
 
 PYTHON ?= python3
 CORPORA ?= ../shared/corpora
 BIN := .venv/bin
 
-.PHONY: run test model benchmark lint lock
+.PHONY: run test model benchmark lint dist lock
 
 run: .venv/installed
 	$(BIN)/python serve.py
@@ -19,6 +20,11 @@ model: .venv/installed
 benchmark: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks --corpora $(CORPORA)
+
+dist: .venv/installed
+	rm -rf build dist/*.whl
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	rm -rf build *.egg-info
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from pydantic.json_schema import models_json_schema
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from moderation import __version__, auth, overrides, queue, store
+from moderation import __version__, auth, limits, overrides, queue, store
 from moderation.comments import (
     ARTICLE_LIMIT,
     ID_LIMIT,
@@ -30,10 +30,11 @@ from moderation.comments import (
 )
 from moderation.problems import ApiProblem, FieldError, Problem, respond, respond_problem
 from moderation.registry import ModelError
-from moderation.scorer import Score, Scorer
+from moderation.scorer import TERMS, Score, Scorer
 from moderation.thresholds import QueryError, best_threshold
 
 BATCH_LIMIT = 500  #: comments in one request
+STRETCH = 20  #: comments that are scored between two looks at the deadline
 THREAD_LIMIT = 50  #: earlier comments of the thread that are looked at
 WHO_LIMIT = 200  #: characters
 
@@ -101,6 +102,9 @@ class CommentIn(Request):
         default=[],
         max_length=THREAD_LIMIT,
         description="Earlier accepted comments under the article, newest last.",
+    )
+    terms: int = Field(
+        TERMS, ge=0, le=TERMS, description="How many terms to tell of each label; with 0 the answer is made faster."
     )
     queue: bool = Field(
         False,
@@ -173,10 +177,10 @@ class ScoreOut(BaseModel):
 
 
 class InvalidOut(BaseModel):
-    """An item of a batch that could not be scored."""
+    """An item of a batch that was not scored, and why: `invalid` is yours to mend, `not_scored` can be sent again."""
 
     id: str | None
-    status: Literal["invalid"]
+    status: Literal["invalid", "not_scored"]
     problem: Problem
 
 
@@ -258,6 +262,7 @@ def _field_errors(error: ValidationError, prefix=()) -> list[FieldError]:
         "extra_forbidden": "is not a field of the interface",
         "string_type": "is not a string",
         "list_type": "is not a list",
+        "int_type": "is not a whole number",
         "model_type": "is not an object",
     }
     return [
@@ -331,7 +336,7 @@ def scorer() -> Scorer:
 
 
 @blueprint.post("/score")
-@auth.needs_key
+@auth.permit("score")
 def score():
     """Score one comment, or several; keep those sent with `queue`."""
     body = read_json()
@@ -342,8 +347,9 @@ def score():
             raise _unprocessable(error) from None
         return respond(200, {"comments": _score_all(scorer(), batch.comments)})
     [reply] = _score_all(scorer(), [body])
-    if reply["status"] == "invalid":
-        return respond_problem(Problem(**reply["problem"]))
+    if "problem" in reply:
+        problem = Problem(**reply["problem"])
+        return respond_problem(problem, {"Retry-After": "1"} if problem.status == 503 else None)
     return respond(200, reply)
 
 
@@ -360,8 +366,8 @@ def _score_all(engine: Scorer, items: list) -> list[dict]:
     """Replies to the comments of a request, in order."""
     replies: list[dict | None] = [None] * len(items)
     taken: list[tuple[int, CommentIn, Comment, str]] = []
+    own = current_app.extensions["thresholds"].get()
     with store.reading(current_app.extensions["engine"]) as session:
-        own = overrides.current(session)
         articles = _Articles(session)
         for place, item in enumerate(items):
             try:
@@ -373,12 +379,24 @@ def _score_all(engine: Scorer, items: list) -> list[dict]:
                 replies[place] = _refused(item, [FieldError(field="/article/id", detail=str(error))])
             else:
                 taken.append((place, sent, comment, section))
-    scores = [
-        overrides.apply(scored, section, own)
-        for scored, (*_, section) in zip(engine.score([comment for _, _, comment, _ in taken]), taken, strict=True)
-    ]
+    counted = current_app.extensions["metrics"]
+    counted.unscored.labels("invalid").inc(len(items) - len(taken))
+    scores: list[Score] = []
+    with counted.scoring_seconds.time():
+        while len(scores) < len(taken) and not limits.deadline_passed():
+            stretch = taken[len(scores) : len(scores) + STRETCH]
+            if any(sent.terms for _, sent, _, _ in stretch):
+                scores += [engine.score([comment], terms=sent.terms)[0] for _, sent, comment, _ in stretch]
+            else:
+                scores += engine.score([comment for _, _, comment, _ in stretch], terms=0)
+    counted.unscored.labels("deadline").inc(len(taken) - len(scores))
+    for place, sent, _, _ in taken[len(scores) :]:
+        replies[place] = {"id": sent.id, "status": "not_scored", "problem": _TOO_LATE.model_dump()}
+    del taken[len(scores) :]
+    scores = [overrides.apply(scored, section, own) for scored, (*_, section) in zip(scores, taken, strict=True)]
     for (place, sent, _, _), scored in zip(taken, scores, strict=True):
         replies[place] = _reply(sent.id, scored)
+        counted.count(scored)
     if articles.new or any(sent.queue for _, sent, _, _ in taken):
         with store.writing(current_app.extensions["engine"]) as session:
             for id, (article, section) in articles.new.items():
@@ -387,6 +405,13 @@ def _score_all(engine: Scorer, items: list) -> list[dict]:
                 if sent.queue:
                     replies[place]["queue"] = _keep(session, sent, comment, section, scored)
     return replies
+
+
+_TOO_LATE = Problem(
+    status=503,
+    title="Deadline passed",
+    detail="The request's time was over before this comment was scored; send it again",
+)
 
 
 class UnknownArticle(Exception):
@@ -505,7 +530,7 @@ def _reply(sent_id: str | None, scored: Score) -> dict:
 
 
 @blueprint.get("/comments/<path:id>")
-@auth.needs_key
+@auth.permit("decide")
 def comment(id):
     """A stored comment with its scores and decisions."""
     with store.reading(current_app.extensions["engine"]) as session:
@@ -516,7 +541,7 @@ def comment(id):
 
 
 @blueprint.post("/comments/<path:id>/decision")
-@auth.needs_key
+@auth.permit("decide")
 def decision(id):
     """Decide a comment from outside the desk, or undo what was decided."""
     try:
@@ -608,7 +633,7 @@ def _decision(made: store.DecisionRow, revision: int) -> dict:
 
 
 @blueprint.get("/model")
-@auth.needs_key
+@auth.permit(auth.ANY)
 def model():
     """The model's card, or with `?threshold=…` the best threshold of each label."""
     card = scorer().card
@@ -628,26 +653,33 @@ def model():
 
 
 @blueprint.get("/health")
+@auth.permit(auth.PUBLIC)
 def health():
     """Whether the process answers."""
     return respond(200, {"status": "ok", "version": __version__})
 
 
 @blueprint.get("/ready")
+@auth.permit(auth.PUBLIC)
 def ready():
-    """Whether a model is loaded, and which."""
+    """Whether a model is loaded; callers with a key are told which, and what is wrong."""
     serving = current_app.extensions["serving"]
+    told = {}
     try:
-        version = serving.get().version
+        status, told["model"] = "ready", serving.get().version
     except ModelError:
-        return respond(503, {"status": "no_model", "model": None, "problem": serving.problem})
-    return respond(200, {"status": "ready", "model": version, "problem": serving.problem or None})
+        status, told["model"] = "no_model", None
+    told["problem"] = serving.problem or None
+    if auth.caller() is None:
+        told = {}
+    return respond(200 if status == "ready" else 503, {"status": status, **told})
 
 
 # ---------------------------------------------------------------------------------------- OpenAPI
 
 
 @blueprint.get("/openapi.json")
+@auth.permit(auth.ANY)
 def openapi():
     """This interface as an OpenAPI 3.1 document."""
     return respond(200, openapi_document())
@@ -680,7 +712,10 @@ def openapi_document() -> dict:
             }
         }
 
-    refusal = {"401": problem("No valid API key was sent.")}
+    refusal = {
+        "401": problem("No valid API key was sent."),
+        "403": problem("The key was made for something else."),
+    }
     return {
         "openapi": "3.1.0",
         "info": {
@@ -695,18 +730,32 @@ def openapi_document() -> dict:
                     "description": 'One comment is answered with one verdict, `{"comments": [...]}` with '
                     '`{"comments": [...]}` in the same order; there each item succeeds or fails alone.',
                     "security": [{"key": []}, {"bearer": []}],
+                    "parameters": [
+                        {
+                            "name": limits.HEADER,
+                            "in": "header",
+                            "required": False,
+                            "description": "Time for the request; what is not scored by then is told as such.",
+                            "schema": {"type": "integer", "minimum": 1, "maximum": limits.LONGEST},
+                            "example": 500,
+                        }
+                    ],
                     "requestBody": {
                         "required": True,
                         "content": {"application/json": {"schema": {"oneOf": [ref("CommentIn"), ref("BatchIn")]}}},
                     },
                     "responses": {
                         "200": answer("Verdicts.", {"oneOf": [ref("ScoreOut"), ref("BatchOut")]}),
-                        "400": problem("The body is not JSON."),
+                        "400": problem("The body is not JSON, or the deadline cannot be read."),
                         **refusal,
                         "413": problem("The body is over the limit."),
                         "415": problem("The content type is not application/json."),
                         "422": problem("The JSON does not fit the interface; `errors` names the fields."),
-                        "503": problem("No model is loaded."),
+                        "429": problem("The key has asked too much; `Retry-After` says when to go on."),
+                        "503": problem(
+                            "Nothing was scored: no model is loaded, too many requests are under way, or "
+                            "the deadline has passed. `Retry-After` says when to try again."
+                        ),
                     },
                 }
             },
@@ -764,8 +813,11 @@ def openapi_document() -> dict:
                 **{"400": problem("The query cannot be read."), "503": problem("No model is loaded.")},
             ),
             "/health": get("Whether the process answers"),
-            "/ready": get("Whether a model is loaded", **{"503": answer("No model is loaded.", {"type": "object"})}),
-            "/openapi.json": get("This document"),
+            "/ready": get(
+                "Whether a model is loaded; with a key also which",
+                **{"503": answer("No model is loaded.", {"type": "object"})},
+            ),
+            "/openapi.json": get("This document", secured=True, **refusal),
         },
         "components": {
             "schemas": definitions["$defs"],

@@ -7,11 +7,15 @@ from sqlalchemy.orm import Session
 
 from moderation import (
     api,
+    auth,
     batches,
     coral,
     cors,
     desk,
+    limits,
     login,
+    metrics,
+    overrides,
     pages,
     perspective,
     problems,
@@ -20,11 +24,25 @@ from moderation import (
 )
 from moderation.comments import read_articles, read_rows
 from moderation.queue import Policy
+from moderation.recent import Recent
 from moderation.registry import Serving
 from moderation.scorer import Scorer
-from moderation.settings import ROOT, Settings
+from moderation.settings import SHIPPED, Settings
 
-DEMONSTRATION = ROOT / "data" / "demonstration.csv"
+#: Of every answer, unless a view gives its own.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; "
+    "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+
+DEMONSTRATION = SHIPPED / "data" / "demonstration.csv"
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -53,6 +71,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     login.init_app(app)
     problems.init_app(app)
     cors.init_app(app, settings.cors_origins.split())
+    metrics.init_app(app, engine)
+    auth.init_app(app, engine)
+    app.extensions["thresholds"] = Recent("thresholds", engine, overrides.current)
+    limits.init_app(app, settings)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(pages.blueprint)
     app.register_blueprint(login.blueprint)
@@ -70,16 +92,9 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _protect(response):
-    """Headers that keep a page from being framed, sniffed or made to run scripts of others."""
-    response.headers.setdefault(
-        "Content-Security-Policy",
-        "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; "
-        "form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'",
-    )
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "same-origin"
-    response.headers["Cache-Control"] = response.headers.get("Cache-Control", "no-store")
+    """Headers that keep a page from being framed, sniffed or made to run scripts."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
     return response
 
 

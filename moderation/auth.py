@@ -1,48 +1,141 @@
-"""Who may call: API keys, and the demonstration mode before the first key is made."""
+"""Who may call: API keys with scopes, permissions declared on views, and the demonstration mode.
+
+Every view says who may call it, with `permit`; one that does not say is answered to nobody.
+"""
 
 from __future__ import annotations
 
 import functools
+import hmac
 import ipaddress
+import time
+from dataclasses import dataclass
 
-from flask import current_app, request
-from sqlalchemy.orm import Session
+from flask import Flask, current_app, g, request
+from sqlalchemy import Engine
 
 from moderation import store
 from moderation.problems import ApiProblem
+from moderation.recent import Recent
+from moderation.settings import SCOPES
+
+PUBLIC = "public"  #: permission of a view that everybody may call
+ANY = "any"  #: permission of a view that every key may call, whatever its scopes
 
 
-def needs_key(view):
-    """Answer only callers with a valid key, sent as ``X-API-Key`` or ``Authorization: Bearer``.
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request: the name of the key, and what it was made for."""
 
-    As long as no key was ever made, callers on the same machine are answered without one
-    (demonstration mode). A request that a proxy passed on does not count as from the same machine.
+    name: str
+    scopes: frozenset[str]
+
+    def may(self, permission: str) -> bool:
+        return permission == ANY or permission in self.scopes or "admin" in self.scopes
+
+
+#: Who calls from the same machine before the first key is made.
+DEMONSTRATION = Caller("demonstration", frozenset(SCOPES))
+
+
+def permit(permission: str):
+    """Declare who may call a view: `PUBLIC`, `ANY`, or callers with a scope of `moderation.settings.SCOPES`."""
+
+    def declare(view):
+        view.permission = permission
+        return view
+
+    return declare
+
+
+class Keyring:
+    """The valid keys, read again after a second: a revoked key works for at most that much longer.
+
+    When the database cannot be reached the keys that were read last stay valid. Nobody can revoke one then.
+
+    Parameters
+    ----------
+    engine : Engine
+    clock : callable
+        Seconds.
     """
 
-    @functools.wraps(view)
-    def guarded(*args, **kwargs):
-        key = request.headers.get("X-API-Key") or _bearer()
-        with Session(current_app.extensions["engine"]) as session:
-            if key:
-                allowed = store.valid_key(session, key)
-                detail = "The API key is not valid"
-            else:
-                allowed = demonstration_mode(session)
-                detail = "Send an API key as X-API-Key; 'python -m moderation keys create NAME' makes one"
-        if not allowed:
-            raise ApiProblem(401, "No valid API key", detail, headers={"WWW-Authenticate": "Bearer"})
-        return view(*args, **kwargs)
+    def __init__(self, engine: Engine, clock=time.monotonic):
+        self._rows = Recent("keys", engine, store.list_keys, clock)
 
-    guarded.keyed = True  # no cookie opens it, so no other site can misuse one
-    return guarded
+    def find(self, key: str) -> Caller | None:
+        """Whose key it is, or None.
+
+        Raises
+        ------
+        SQLAlchemyError
+            When the keys could never be read.
+        """
+        digest, found = store.key_digest(key), None
+        # Every key is compared, each in constant time: how long it takes tells nothing about the keys.
+        for row in self._rows.get():
+            if hmac.compare_digest(row.sha256, digest) and row.revoked is None:
+                found = Caller(row.name, frozenset(row.scopes.split()))
+        return found
+
+    def ever(self) -> bool:
+        """Whether a key was ever made."""
+        return bool(self._rows.get())
 
 
-def demonstration_mode(session: Session) -> bool:
+def init_app(app: Flask, engine: Engine) -> None:
+    app.extensions["keyring"] = Keyring(engine)
+    app.view_functions["static"] = permit(PUBLIC)(app.view_functions["static"])
+    app.before_request(_check)
+    app.context_processor(lambda: {"demonstration": is_demonstration()})
+
+
+def caller() -> Caller | None:
+    """Who sent this request: the owner of its key, or the demonstration where it counts."""
+    if "caller" not in g:
+        key = _sent_key()
+        if key:
+            g.caller = current_app.extensions["keyring"].find(key)
+        else:
+            g.caller = DEMONSTRATION if _same_machine() and not current_app.extensions["keyring"].ever() else None
+    return g.caller
+
+
+def is_demonstration() -> bool:
     """Whether this request is answered without a key."""
-    return not store.any_key(session) and _same_machine()
+    return g.get("caller") is DEMONSTRATION
 
 
-def _bearer() -> str:
+def _check() -> None:
+    """Refuse what the caller may not do, also on paths that do not exist.
+
+    Raises
+    ------
+    ApiProblem
+        401 without a valid key, 403 with one that was made for something else.
+    """
+    view = current_app.view_functions.get(request.endpoint)
+    permission = getattr(view, "permission", None)
+    if permission == PUBLIC or hasattr(view, "needs"):  # see moderation.login: people, not keys
+        return
+    who = caller()
+    if who is None:
+        detail = (
+            "The API key is not valid"
+            if _sent_key()
+            else "Send an API key as X-API-Key; 'python -m moderation keys create NAME' makes one"
+        )
+        raise ApiProblem(401, "No valid API key", detail, headers={"WWW-Authenticate": "Bearer"})
+    if view is None:
+        return  # there is no such path: that is answered next
+    if permission is None or not who.may(permission):
+        raise ApiProblem(403, "The key was made for something else", f"This needs a key with the scope {permission!r}")
+
+
+def _sent_key() -> str:
+    key = request.headers.get("X-API-Key")
+    if key:
+        return key
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     return value.strip() if scheme.lower() == "bearer" else ""
 
@@ -52,6 +145,7 @@ def _same_machine() -> bool:
     return not forwarded and is_loopback(request.remote_addr or "") and is_loopback(request.host.rsplit(":", 1)[0])
 
 
+@functools.lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether a host name or address is this machine's own. Other names count as foreign: a web page
     could point its own name at this address to reach the service through a visitor's browser."""

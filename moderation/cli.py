@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
+from pydantic import ValidationError
 
 from moderation import __version__
 from moderation.comments import DataError
 from moderation.registry import ModelError
-from moderation.settings import ROOT, Settings
+from moderation.settings import SCOPES, SHIPPED, Settings, wrong_settings
 
 # What a person can mend gets its one line; anything else is a fault and keeps its traceback.
 _MENDABLE = (DataError, ModelError)
 
 
+@contextmanager
+def _mendable():
+    try:
+        yield
+    except _MENDABLE as error:
+        raise click.ClickException(str(error)) from None
+    except ValidationError as error:
+        if error.title != Settings.__name__:
+            raise
+        raise click.ClickException("; ".join(wrong_settings(error))) from None
+
+
 class _Group(click.Group):
     def invoke(self, ctx):
-        try:
+        with _mendable():
             return super().invoke(ctx)
-        except _MENDABLE as error:
-            raise click.ClickException(str(error)) from None
 
 
 class _Command(click.Command):
     def invoke(self, ctx):
-        try:
+        with _mendable():
             return super().invoke(ctx)
-        except _MENDABLE as error:
-            raise click.ClickException(str(error)) from None
 
 
 def _progress():
@@ -201,15 +212,16 @@ def serve(host, port, model):
     addresses need one: "python -m moderation keys create NAME" makes it.
     """
     from sqlalchemy.orm import Session
-    from waitress import create_server
 
-    from moderation import outbox, store
-    from moderation.app import create_app
+    from moderation import logs, outbox, store
+    from moderation.app import HEADERS, create_app
     from moderation.auth import is_loopback
     from moderation.background import Repeating
+    from moderation.server import Server
 
     given = {"host": host, "port": port, "model": model}
     settings = Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
+    logs.setup(settings.log_level)
     receiver = None
     if settings.webhook_url:
         try:
@@ -226,29 +238,29 @@ def serve(host, port, model):
         )
     version = app.extensions["serving"].get().version
     try:
-        server = create_server(
+        server = Server(
             app,
             host=settings.host,
             port=settings.port,
             threads=settings.threads,
-            # Flask answers 413 itself; waitress must let it see such a body's length.
-            max_request_body_size=2**31,
-            ident=None,
-            # A request that a proxy passed on must be seen as such: it does not come from this machine.
-            clear_untrusted_proxy_headers=False,
+            limit=settings.threads + settings.waiting,
+            headers=HEADERS,
+            on_refusal=app.extensions["metrics"].refused.inc,
         )
     except OSError as error:
         raise click.ClickException(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None
+    app.extensions["metrics"].under_way.set_function(lambda: server.task_dispatcher.under_way)
     mode = "with API keys" if keyed else "without API keys (demonstration mode)"
     _welcome(app, f"http://{settings.host}:{server.effective_port}")
-    click.echo(f"Serving model {version} on http://{settings.host}:{server.effective_port} {mode}", err=True)
+    logging.getLogger("moderation.start").info(
+        "Serving model %s on http://%s:%s %s", version, settings.host, server.effective_port, mode
+    )
     background = []
     if receiver is not None:
         background.append(Repeating("webhook", outbox.Courier(app.extensions["engine"], receiver)).start())
     try:
-        server.run()
+        server.run_until_stopped(settings.grace)
     finally:
-        server.close()
         for each in background:
             each.stop()
 
@@ -302,7 +314,7 @@ def train(paths, from_scratch, name, promote, force, skip_bad_rows, seed, models
         raise click.UsageError("--force needs --promote")
     if run is not None and not from_queue:
         raise click.UsageError("--run needs --from-queue")
-    data = candidate.read([ROOT / "data", *paths], skip_bad_rows=skip_bad_rows)
+    data = candidate.read([SHIPPED / "data", *paths], skip_bad_rows=skip_bad_rows)
     for problem in data.problems:
         click.echo(f"Skipped: {problem}", err=True)
     options = {"from_scratch": from_scratch, "name": name, "seed": seed}
@@ -405,6 +417,28 @@ def export(folder):
         click.echo(f"{row.rows:,} labelled comments written to {row.path}")
 
 
+# ---------------------------------------------------------------------------------------- doctor
+
+
+@main.command()
+@click.option("--url", help="Also look at the service that runs there, such as http://127.0.0.1:8000.")
+def doctor(url):
+    """Look at configuration, database, model, disk and clock, and say what to mend.
+
+    Exits with 1 where something must be mended.
+    """
+    from itertools import chain
+
+    from moderation.doctor import BAD, GOOD, examine, running
+
+    worst = 0
+    for finding in chain(examine(), running(url) if url else ()):
+        mark = {GOOD: "ok", BAD: "BAD"}.get(finding.state, "note")
+        click.echo(f"{mark:5}{finding.what}: {finding.found}" + (f"\n     -> {finding.mend}" if finding.mend else ""))
+        worst |= finding.state == BAD
+    sys.exit(worst)
+
+
 # ---------------------------------------------------------------------------------------- models and keys
 
 
@@ -457,13 +491,21 @@ def _session():
 
 @keys_group.command("create")
 @click.argument("name")
-def keys_create(name):
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    default=["score"],
+    type=click.Choice(SCOPES),
+    help="What the key is for; repeatable. admin may do everything.  [default: score]",
+)
+def keys_create(name, scopes):
     """Make an API key for NAME and print it, once."""
     from moderation import store
 
     with _session() as session:
         try:
-            key = store.create_key(session, name)
+            key = store.create_key(session, name, scopes)
         except ValueError as error:
             raise click.ClickException(str(error)) from None
         session.commit()
@@ -473,19 +515,19 @@ def keys_create(name):
 
 @keys_group.command("list")
 def keys_list():
-    """List the keys' names."""
+    """List the keys: name, scopes, day, whether valid."""
     from moderation import store
 
     with _session() as session:
         for key in store.list_keys(session):
             state = f"revoked {key.revoked:%Y-%m-%d}" if key.revoked else "valid"
-            click.echo(f"{key.name}\t{key.created:%Y-%m-%d}\t{state}")
+            click.echo(f"{key.name}\t{key.scopes}\t{key.created:%Y-%m-%d}\t{state}")
 
 
 @keys_group.command("revoke")
 @click.argument("name")
 def keys_revoke(name):
-    """Make the key of NAME useless."""
+    """Make the key of NAME useless; running services follow within a second."""
     from moderation import store
 
     with _session() as session:

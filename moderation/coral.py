@@ -12,7 +12,7 @@ import hmac
 from flask import Blueprint, Response, current_app, request
 from pydantic import BaseModel, ValidationError
 
-from moderation import api, overrides, store
+from moderation import api, auth, overrides, store
 from moderation.comments import LABELS, Comment, text_problem
 from moderation.markup import strip_html
 from moderation.problems import ApiProblem, respond
@@ -37,6 +37,7 @@ class PhaseRequest(BaseModel):
 
 
 @blueprint.post("/integrations/coral/phase")
+@auth.permit(auth.PUBLIC)  # Coral sends no key; its signature is what is checked
 def phase():
     """Tell Coral whether to withhold a comment.
 

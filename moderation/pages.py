@@ -13,6 +13,7 @@ blueprint = Blueprint("pages", __name__)
 
 
 @blueprint.get("/")
+@auth.permit(auth.ANY)
 def home():
     """What the service is, with the demonstration comments and their scores."""
     serving = current_app.extensions["serving"]
@@ -23,8 +24,7 @@ def home():
     except ModelError:
         scorer = None
     with api.store_session() as session:
-        demonstration = auth.demonstration_mode(session)
-        if scorer and demonstration:
+        if scorer and auth.is_demonstration():
             rows = store.newest_comments(session)
             scores = scorer.score(
                 [
@@ -46,9 +46,7 @@ def home():
                 }
                 for row, score in zip(rows, scores, strict=True)
             ]
-    return render_template(
-        "home.html", cards=cards, version=version, problem=serving.problem, demonstration=demonstration
-    )
+    return render_template("home.html", cards=cards, version=version, problem=serving.problem)
 
 
 def underline(text: str, score, labels=None) -> Markup:
@@ -78,6 +76,7 @@ def underline(text: str, score, labels=None) -> Markup:
 
 
 @blueprint.get("/docs")
+@auth.permit(auth.ANY)
 def docs():
     """The interface, for people."""
     document = api.openapi_document()
@@ -85,11 +84,13 @@ def docs():
 
 
 @blueprint.get("/model/report")
-@auth.needs_key
+@auth.permit(auth.ANY)
 def report():
     """The evaluation report of the model that is being served."""
     scorer = api.scorer()
     html = (scorer.folder / registry.REPORT).read_text("utf-8")
+    if auth.is_demonstration():
+        html = html.replace("<body>", "<body>\n<p><strong>Demonstration: no API key was made yet.</strong></p>", 1)
     # The report is one file with its plots and styles inside; scripts stay forbidden.
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox"
     return Response(html, headers={"Content-Security-Policy": policy})

@@ -292,7 +292,7 @@ def _wrong_language(names, other, **details):
 
 
 @blueprint.post("/v1alpha1/comments:analyze")
-@auth.needs_key
+@auth.permit("score")
 def analyze():
     """Score a comment."""
     sent = _read(Analyze)
@@ -386,7 +386,7 @@ _DONE = {"APPROVED": False, "HIGHLIGHTED": False, "DELETED": True}
 
 
 @blueprint.post("/v1alpha1/comments:suggestscore")
-@auth.needs_key
+@auth.permit("decide")
 def suggestscore():
     """Keep what the caller says that scores should have been, as a decision."""
     sent = _read(Suggest)
@@ -448,6 +448,7 @@ def _suggested(sent) -> dict[str, float]:
 
 
 @blueprint.get("/$discovery/rest")
+@auth.permit(auth.PUBLIC)
 def discover():
     """The protocol as a Google API discovery document."""
     version = request.args.get("version", "v1alpha1")

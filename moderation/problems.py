@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
-from flask import Flask, Response, request
+from flask import Flask, Response, render_template, request
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 
@@ -42,6 +44,10 @@ def respond(status: int, body: BaseModel | dict, headers=None, *, mimetype="appl
 
 
 def respond_problem(problem: Problem, headers=None) -> Response:
+    """The problem as JSON, or as a page where a browser asks."""
+    types = ["application/problem+json", "application/json", "text/html"]
+    if request.accept_mimetypes.best_match(types) == "text/html":
+        return Response(render_template("problem.html", problem=problem), problem.status, headers)
     return respond(problem.status, problem, headers, mimetype="application/problem+json")
 
 
@@ -49,6 +55,14 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(ApiProblem)
     def on_problem(error):
         return respond_problem(error.problem, error.headers)
+
+    @app.errorhandler(OperationalError)
+    @app.errorhandler(InterfaceError)
+    @app.errorhandler(PoolTimeout)
+    def on_database_error(error):
+        app.logger.error("the database did not do what was asked", exc_info=error)
+        detail = "The database cannot be reached or written; nothing of this request was stored. The log says more"
+        return respond_problem(Problem(status=503, title="Database unavailable", detail=detail), {"Retry-After": "5"})
 
     @app.errorhandler(HTTPException)
     def on_http_error(error):
@@ -58,7 +72,6 @@ def init_app(app: Flask) -> None:
         if error.code == 413:
             detail = f"The body is over the limit of {app.config['MAX_CONTENT_LENGTH']:,} bytes"
         elif error.code >= 500:
-            app.logger.error("%s %s failed", request.method, request.url_rule)
             detail = "The service failed; its log says more"
         kept = {key: value for key, value in error.get_headers() if key in {"Allow", "Retry-After"}}
         return respond_problem(Problem(status=error.code, title=error.name, detail=detail), kept)

@@ -141,7 +141,8 @@ class Received:
 def receive(
     session: Session, arrival: Arrival, scored: Score, policy: Policy, *, rng: random.Random | None = None
 ) -> Received:
-    """Store a comment with its score, and put it into the queue if it was flagged or drawn for the audit.
+    """Store a comment with its score, and put it into the queue if it was flagged, could not be scored, or was
+    drawn for the audit.
 
     The same id is the same comment: with the same text nothing happens twice; with another text it gets a new
     revision, an undecided place in the queue goes with the old one, and what was decided about the old text no longer
@@ -181,10 +182,10 @@ def receive(
     revision = RevisionRow(comment_id=comment.id, number=comment.revision, text=arrival.text, created=at)
     session.add(revision)
     session.flush()
-    source = "flagged" if scored.flagged else "audit" if rng.random() < policy.audit else None
-    score = add_score(
-        session, comment, revision, scored, source=source, probability=1.0 if scored.flagged else policy.audit
-    )
+    # What the model cannot judge is for people to judge.
+    certain = scored.flagged or scored.status != "scored"
+    source = "flagged" if certain else "audit" if rng.random() < policy.audit else None
+    score = add_score(session, comment, revision, scored, source=source, probability=1.0 if certain else policy.audit)
     item = enqueue(session, comment, revision, score, source, rng=rng) if source else None
     return Received(comment, revision, score, item, True)
 
@@ -291,7 +292,7 @@ def enqueue(
         **{f"flag_{label}": label in flags for label in LABELS},
     )
     item.rank, item.margin = item.probability, _margin(score)
-    if source != "flagged":
+    if source != "flagged" or not flags:
         item.rank, item.margin = _place_of_another(session, rng or random.SystemRandom()) or (item.rank, item.margin)
     session.add(item)
     session.flush()

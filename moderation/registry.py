@@ -30,6 +30,8 @@ from typing import Any
 
 import joblib
 
+from moderation.settings import SHIPPED
+
 DEFAULT = "default"
 WEIGHTS, CARD, REPORT, MANIFEST = "weights.joblib", "card.json", "report.html", "manifest.json"
 
@@ -63,10 +65,18 @@ def _folder(models: Path, version: str) -> Path:
     return Path(models) / version
 
 
+def _find(models: Path, version: str) -> Path:
+    """Where a version is read from: the shipped one stands in for a `default` that `models` does not have."""
+    folder = _folder(models, version)
+    return SHIPPED / "models" / DEFAULT if version == DEFAULT and not folder.exists() else folder
+
+
 def versions(models: Path) -> list[str]:
     """Names of the versions that are there, oldest first, the shipped one at the head."""
-    found = [path.parent for path in Path(models).glob(f"*/{MANIFEST}")]
-    return [path.name for path in sorted(found, key=lambda p: (p.name != DEFAULT, p.stat().st_mtime, p.name))]
+    found = {path.parent.name: path.parent for path in Path(models).glob(f"*/{MANIFEST}")}
+    if (shipped := _find(models, DEFAULT)).exists():
+        found.setdefault(DEFAULT, shipped)
+    return sorted(found, key=lambda name: (name != DEFAULT, found[name].stat().st_mtime, name))
 
 
 def save(models: Path, version: str, model: Any, card: dict, report: str = "", *, overwrite: bool = False) -> Path:
@@ -129,7 +139,7 @@ def verify(models: Path, version: str) -> Path:
     ModelError
         When a file is missing or changed, or a library is of another version.
     """
-    folder = _folder(models, version)
+    folder = _find(models, version)
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -199,7 +209,7 @@ def active(models: Path) -> str:
         return DEFAULT
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{Path(models) / 'active'} is damaged ({error}); activate a version again") from None
-    path = _folder(models, version) / MANIFEST
+    path = _find(models, version) / MANIFEST
     if not path.exists():
         raise ModelError(f"the active version {version!r} is missing; activate another")
     if _sha256(path) != expected:
@@ -216,6 +226,7 @@ def activate(models: Path, version: str) -> None:
     """
     folder = verify(models, version)
     entry = json.dumps({"version": version, "manifest_sha256": _sha256(folder / MANIFEST)})
+    Path(models).mkdir(parents=True, exist_ok=True)
     draft = Path(models) / f".active-{os.getpid()}"
     draft.write_text(entry + "\n", encoding="utf-8")
     draft.replace(Path(models) / "active")
@@ -271,6 +282,11 @@ class Serving:
             raise ModelError(self.problem)
         return self._current
 
+    @property
+    def version_served(self) -> str:
+        """Name of the version in use; empty before one was loaded."""
+        return self._current.version if self._current is not None else ""
+
     def _refresh(self):
         self._checked = self.clock()
         # The name alone would miss a version that was repaired or written again under the same name.
@@ -287,7 +303,7 @@ class Serving:
     def _watched(self):
         yield self.models / "active"
         try:
-            folder = _folder(self.models, self.version or active(self.models))
+            folder = _find(self.models, self.version or active(self.models))
         except ModelError:
             return
         yield folder / MANIFEST

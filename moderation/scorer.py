@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -147,14 +148,32 @@ class Scorer:
         ----------
         comments : sequence of Comment
         terms : int
-            How many to tell of each label.
+            How many to tell of each label; none is faster.
 
         Returns
         -------
         list of Score
             In the order of `comments`. No comment's score depends on the others.
         """
+        if not terms:
+            return self._without_terms(comments)
         return [self._score(comment, terms) for comment in comments]
+
+    def _without_terms(self, comments):
+        verdicts = []
+        for row, status in zip(*self.probabilities_and_statuses(comments), strict=True):
+            labels = {}
+            for label, score in zip(LABELS, row.tolist(), strict=True):
+                threshold = self.model.thresholds[label]
+                if math.isnan(score):
+                    reason = "no_article" if status == language.SCORED else status
+                    labels[label] = LabelScore(None, threshold, False, reason=reason)
+                else:
+                    # At 40, where logits are cut off, the probability is 1 to the last digit.
+                    rest = math.log(score) - math.log1p(-score) if score < 1 else 40.0
+                    labels[label] = LabelScore(score, threshold, score >= threshold, rest=rest)
+            verdicts.append(Score(labels, self.version, status))
+        return verdicts
 
     def _score(self, comment, limit):
         labels = {}

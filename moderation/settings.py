@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from moderation.attributes import NAMES
 from moderation.comments import LABELS
 
-ROOT = Path(__file__).resolve().parent.parent
+_PACKAGE = Path(__file__).resolve().parent
+_CHECKOUT = (_PACKAGE.parent / "pyproject.toml").exists()
+#: Where the shipped model and the starter comments lie: the top of a checkout, or the installed package.
+SHIPPED = _PACKAGE.parent if _CHECKOUT else _PACKAGE
+#: Where the database and new models go: the top of a checkout, or the folder that the program was started in.
+ROOT = _PACKAGE.parent if _CHECKOUT else Path.cwd()
+SCOPES = ("score", "decide", "admin")  #: what an API key can be made for; admin may do everything
 
 
 class Settings(BaseSettings):
@@ -21,7 +28,20 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
-    threads: int = Field(4, ge=1, le=64, description="Requests answered at the same time.")
+    threads: int = Field(2, ge=1, le=64, description="Requests answered at the same time; the others wait.")
+    waiting: int = Field(
+        32, ge=0, le=10_000, description="Requests that wait while these are answered; further ones get 503 at once."
+    )
+    timeout_ms: int = Field(
+        30_000, ge=1, le=600_000, description="Milliseconds for one request; `X-Request-Timeout-Ms` can only lower it."
+    )
+    grace: int = Field(20, ge=0, le=600, description="Seconds to finish accepted requests when told to stop.")
+    rate_limit: str = Field(
+        "30000 per minute", description="Requests of one key; `100 per second`, several with `;`, empty for no limit."
+    )
+    rate_limit_storage: str = Field(
+        "memory://", description="Where they are counted; `redis://HOST:6379` for all processes together."
+    )
     database_url: str = Field(
         f"sqlite:///{ROOT / 'instance' / 'moderation.sqlite'}",
         description="SQLAlchemy address of the database.",
@@ -34,6 +54,9 @@ class Settings(BaseSettings):
     )
     model: str = Field("", description="Model version to serve; empty follows the active one, also when that changes.")
     max_body: int = Field(16_000_000, ge=1_000, description="Largest request body in bytes; a larger one gets 413.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least grave messages that are logged."
+    )
     demonstration: bool = Field(True, description="Put a few demonstration comments into an empty database.")
     audit: float = Field(
         0.01, ge=0, le=1, description="Share of the unflagged comments that joins the queue, to find what is missed."
@@ -97,3 +120,11 @@ class Settings(BaseSettings):
             if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d+)?", origin):
                 raise ValueError(f"{origin!r} is not an origin: scheme, host and port, as in https://www.example.org")
         return value
+
+
+def wrong_settings(error: ValidationError) -> list[str]:
+    """What is wrong with each setting, by the name of its variable and without its value."""
+    return [
+        f"MODERATION_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}"
+        for item in error.errors(include_url=False, include_input=False)
+    ]

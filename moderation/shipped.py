@@ -16,7 +16,7 @@ from moderation import dataset as datasets
 from moderation.comments import LABELS, TEXT_LIMIT, sha256
 from moderation.evaluation import auc_with_interval, harden
 from moderation.model import OFF_TOPIC, TEXT_LABELS
-from moderation.settings import ROOT
+from moderation.settings import SHIPPED
 
 #: Corpora that may train the shipped model, with the licences of their releases.
 TRAINING = {
@@ -27,7 +27,7 @@ TRAINING = {
     "changemyview": "Apache-2.0",
     "isarcasm": "MIT",
 }
-STARTER = ROOT / "data"
+STARTER = SHIPPED / "data"
 GRADES = STARTER / "grades.csv"
 
 #: Corpora that are only measured: the label, the column that holds it, and what it is called.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -37,6 +37,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, mapped_column, relationship
 
 from moderation.comments import ID_LIMIT, LABELS, Article
+from moderation.settings import SCOPES
 
 VERDICTS = ("approve", "reject", "defer", "undo")
 REASONS = ("abusive", "mocking", "off_topic", "other")  #: why a comment is rejected; the labels, and what is none
@@ -220,9 +221,9 @@ class ItemRow(Base):
     Attributes
     ----------
     source : str
-        ``flagged`` by the model; ``audit``, drawn from what was not flagged; ``double``, a second opinion on
-        what `pair_id` decided; ``contested``, to settle two opinions that differ; ``reported``, decided through the
-        interface without having been in the queue.
+        ``flagged`` by the model, or not to be scored by it; ``audit``, drawn from what was not flagged; ``double``, a
+        second opinion on what `pair_id` decided; ``contested``, to settle two opinions that differ; ``reported``,
+        decided through the interface without having been in the queue.
     status : str
         ``open``, ``deferred`` (a moderator put it off), ``decided``, or ``withdrawn`` (edited or erased before
         anybody decided).
@@ -579,6 +580,7 @@ class ApiKey(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    scopes: Mapped[str] = mapped_column(String(200))  # names from SCOPES, with spaces between them
     created: Mapped[datetime] = mapped_column(UtcTime, default=now)
     revoked: Mapped[datetime | None] = mapped_column(UtcTime)
 
@@ -595,7 +597,8 @@ def database(url: str) -> URL:
 
 def connect(url: str, **options) -> Engine:
     """An engine for a database, ready for several threads and processes."""
-    engine = create_engine(database(url), pool_pre_ping=True, **options)
+    # What SQLAlchemy says of a failed statement must not quote a comment.
+    engine = create_engine(database(url), pool_pre_ping=True, hide_parameters=True, **options)
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine)
     return engine
@@ -733,8 +736,15 @@ def match(alternatives: list[Sequence[str]], dialect: str, *, prefix: bool = Fal
 # ---------------------------------------------------------------------------------------- API keys
 
 
-def create_key(session: Session, name: str) -> str:
+def create_key(session: Session, name: str, scopes: Iterable[str] = ("score",)) -> str:
     """Make an API key and return it: the only time that it can be read.
+
+    Parameters
+    ----------
+    name : str
+        Of the client; it stands in the log beside what the client did.
+    scopes : iterable of str
+        Of `moderation.settings.SCOPES`.
 
     Raises
     ------
@@ -744,7 +754,8 @@ def create_key(session: Session, name: str) -> str:
     if session.scalar(select(ApiKey).where(ApiKey.name == name)):
         raise ValueError(f"there is a key called {name!r} already; revoke it or choose another name")
     key = secrets.token_urlsafe(32)
-    session.add(ApiKey(name=name, sha256=_digest(key)))
+    chosen = [scope for scope in SCOPES if scope in set(scopes)]
+    session.add(ApiKey(name=name, sha256=key_digest(key), scopes=" ".join(chosen)))
     session.flush()
     return key
 
@@ -768,11 +779,7 @@ def any_key(session: Session) -> bool:
     return session.scalar(select(ApiKey.id).limit(1)) is not None
 
 
-def valid_key(session: Session, key: str) -> bool:
-    # Looking up the hash leaks nothing useful through timing: an attacker cannot steer SHA-256's output.
-    return session.scalar(select(ApiKey.id).where(ApiKey.sha256 == _digest(key), ApiKey.revoked.is_(None))) is not None
-
-
-def _digest(key: str) -> str:
+def key_digest(key: str) -> str:
+    """What is stored of a key."""
     # A plain hash is enough for 256 random bits; slow hashes are for what people think up.
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()

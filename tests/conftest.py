@@ -58,6 +58,14 @@ def run(*arguments, cwd=ROOT, env=None, stdin=None):
     )
 
 
+def until(condition, seconds=30):
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.1)
+
+
 class Server:
     """A ``serve.py`` of its own with a database of its own."""
 

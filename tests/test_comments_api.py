@@ -5,6 +5,8 @@ import threading
 import pytest
 from conftest import Server
 
+from moderation import overrides, store
+
 ARTICLE = {"id": "bridge", "title": "Harbour bridge to stay open", "body": "The council keeps the harbour bridge open."}
 INSULT = "You are an idiot and a liar."
 
@@ -166,3 +168,17 @@ def test_bad_decisions_are_refused(server, body, said):
 def test_bad_fields_are_named(server, field, value, said):
     reply = server.post("/score", {"id": "x", "text": "A comment.", field: value})
     assert reply.status_code == 422 and field in reply.json()["detail"] and said in reply.json()["detail"]
+
+
+def test_the_newsrooms_own_threshold_holds_by_section(desk, database):
+    assert desk.score(text=INSULT)["labels"]["abusive"]["flagged"] is True
+    engine = store.connect(database)
+    with store.writing(engine) as session:
+        overrides.change(session, "abusive", "satire", 0.999, who="lea")
+    engine.dispose()
+    lenient = desk.score(id="s-1", text=INSULT, section="satire", queue=True)["labels"]["abusive"]
+    assert lenient["threshold"] == 0.999 and lenient["flagged"] is False
+    assert desk.get("/comments/s-1").json()["scores"][0]["thresholds"]["abusive"] == 0.999
+    assert desk.score(text=INSULT, section="local")["labels"]["abusive"]["flagged"] is True
+    named = desk.score(text=INSULT, article={**ARTICLE, "id": "joke", "section": "satire"})
+    assert named["labels"]["abusive"]["threshold"] == 0.999

@@ -1,6 +1,14 @@
-"""API keys and the demonstration mode."""
+"""API keys, what they may do, and the demonstration mode."""
 
-from conftest import Server, run
+import pytest
+from conftest import Server, run, until
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from moderation import auth, store
+from moderation.app import create_app
+from moderation.settings import Settings
 
 
 def keys(server, *arguments):
@@ -14,18 +22,23 @@ def test_keys_close_the_service_and_are_checked(start):
     made = keys(server, "create", "comments")
     assert made.returncode == 0
     key = made.stdout.strip()
+    until(lambda: server.post("/score", comment).status_code == 401)
     refused = server.post("/score", comment)
-    assert refused.status_code == 401
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert refused.headers["WWW-Authenticate"] == "Bearer"
-    assert server.get("/model").status_code == 401
-    assert "crossword" not in server.get("/").text
-    assert server.get("/health").status_code == 200
+    for path in ("/", "/model", "/model/report", "/docs", "/openapi.json", "/nowhere"):
+        assert server.get(path).status_code == 401
+    page = server.get("/", headers={"Accept": "text/html"})
+    assert page.status_code == 401 and page.headers["Content-Type"].startswith("text/html")
+    assert "crossword" not in page.text and "keys create" in page.text
+    assert server.get("/health").json()["status"] == "ok"
+    assert server.get("/ready").json() == {"status": "ready"}
+    assert server.get("/ready", headers={"X-API-Key": key}).json()["model"]
     assert server.post("/score", comment, headers={"X-API-Key": key}).status_code == 200
     assert server.post("/score", comment, headers={"Authorization": f"Bearer {key}"}).status_code == 200
     assert server.post("/score", comment, headers={"X-API-Key": key + "x"}).status_code == 401
     assert keys(server, "revoke", "comments").returncode == 0
-    assert server.post("/score", comment, headers={"X-API-Key": key}).status_code == 401
+    until(lambda: server.post("/score", comment, headers={"X-API-Key": key}).status_code == 401)
     # Revoking the last key must not open the service again.
     assert server.post("/score", comment).status_code == 401
     listed = keys(server, "list").stdout
@@ -60,3 +73,90 @@ def test_other_addresses_are_not_served_without_a_key(tmp_path):
         assert "keys create" in str(error)
     else:
         raise AssertionError("it served without a key")
+
+
+def test_a_key_does_what_it_was_made_for_and_no_more(start):
+    server = start()
+    made = {
+        scope: keys(server, "create", scope, "--scope", scope).stdout.strip() for scope in ("score", "decide", "admin")
+    }
+    until(lambda: server.post("/score", {"text": "x"}).status_code == 401)
+
+    def status(scope):
+        return server.post("/score", {"text": "A comment."}, headers={"X-API-Key": made[scope]}).status_code
+
+    assert [status(scope) for scope in ("score", "decide", "admin")] == [200, 403, 200]
+    assert server.get("/model", headers={"X-API-Key": made["decide"]}).status_code == 200
+    assert keys(server, "create", "x", "--scope", "everything").returncode == 2
+    lines = [line.split("\t")[:2] for line in keys(server, "list").stdout.splitlines()]
+    assert lines == [["score", "score"], ["decide", "decide"], ["admin", "admin"]]
+
+
+def test_keys_do_not_reach_the_log(start):
+    server = start(env={"MODERATION_LOG_LEVEL": "DEBUG"})
+    key = keys(server, "create", "comments").stdout.strip()
+    for sent in (key, key + "x"):
+        server.post("/score", {"text": "x"}, headers={"X-API-Key": sent})
+        server.post("/score", {"text": "x"}, headers={"Authorization": f"Bearer {sent}"})
+        server.get(f"/model?key={sent}", headers={"X-API-Key": sent})
+    log = server.log.read_text()
+    assert key not in log and store.key_digest(key) not in log
+
+
+def test_every_view_says_who_may_call_it(tmp_path):
+    app = create_app(Settings(database_url=f"sqlite:///{tmp_path / 'test.sqlite'}"))
+    known = {auth.PUBLIC, auth.ANY, "score", "decide", "admin"}
+    assert {name: view.permission for name, view in app.view_functions.items() if view.permission not in known} == {}
+    public = {name for name, view in app.view_functions.items() if view.permission == auth.PUBLIC}
+    assert public == {"static", "api.health", "api.ready"}
+
+
+def test_a_view_that_does_not_say_is_answered_to_nobody(tmp_path):
+    app = create_app(Settings(database_url=f"sqlite:///{tmp_path / 'test.sqlite'}"))
+    app.add_url_rule("/forgotten", view_func=lambda: "secret", endpoint="forgotten")
+    assert app.test_client().get("/forgotten").status_code == 403
+
+
+def test_every_page_says_that_it_demonstrates(server):
+    for path in ("/", "/docs", "/model/report"):
+        assert "Demonstration:" in server.get(path).text
+    missing = server.get("/nowhere", headers={"Accept": "text/html"})
+    assert missing.status_code == 404 and "Demonstration:" in missing.text
+
+
+def test_keys_read_once_stay_valid_while_the_database_is_gone(tmp_path):
+    url = f"sqlite:///{tmp_path / 'test.sqlite'}"
+    store.migrate(url)
+    engine, times = create_engine(url), iter([0.0, 0.0, 9.0, 9.0, 18.0, 18.0])
+    with Session(engine) as session:
+        key = store.create_key(session, "one")
+        session.commit()
+    ring = auth.Keyring(engine, clock=lambda: next(times))
+    assert ring.find(key).name == "one"
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE api_key RENAME TO gone"))
+    assert ring.find(key).name == "one"
+    with pytest.raises(OperationalError):
+        auth.Keyring(engine).find(key)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE gone RENAME TO api_key"))
+        connection.execute(text("UPDATE api_key SET revoked = created"))
+    assert ring.find(key) is None
+
+
+def test_keys_made_before_there_were_scopes_still_score(tmp_path):
+    from alembic import command
+    from alembic.config import Config
+
+    url = f"sqlite:///{tmp_path / 'test.sqlite'}"
+    config = Config()
+    config.set_main_option("script_location", "moderation/migrations")
+    config.attributes["url"] = url
+    command.upgrade(config, "0002")
+    with create_engine(url).begin() as connection:
+        connection.execute(
+            text("INSERT INTO api_key (name, sha256, created) VALUES ('old', :digest, '2026-01-01 00:00:00')"),
+            {"digest": store.key_digest("before")},
+        )
+    store.migrate(url)
+    assert auth.Keyring(create_engine(url)).find("before").scopes == {"score"}

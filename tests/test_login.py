@@ -80,7 +80,7 @@ def test_every_view_says_who_may_see_it(tmp_path):
     undeclared = {
         name
         for name, view in app.view_functions.items()
-        if name not in open_to_all and not hasattr(view, "needs") and not hasattr(view, "keyed")
+        if name not in open_to_all and not hasattr(view, "needs") and not hasattr(view, "permission")
     }
     assert not undeclared
 

@@ -18,7 +18,11 @@ class Service(Server):
 
     def __init__(self, folder, **more):
         super().__init__(folder, **more)
-        self.key = run("-m", "moderation", "keys", "create", "comments", env=self.env).stdout.strip()
+        self.key = self.make_key("comments", "score", "decide")
+
+    def make_key(self, name, *scopes):
+        options = [word for scope in scopes for word in ("--scope", scope)]
+        return run("-m", "moderation", "keys", "create", name, *options, env=self.env).stdout.strip()
 
     def call(self, method, body, **more):
         return self.post(f"/v1alpha1/comments:{method}", body, params={"key": self.key}, **more)
@@ -292,6 +296,26 @@ def test_the_key_is_taken_from_the_address_or_a_header(service):
         assert reply.status_code == 401
         assert reply.json()["error"]["status"] == "UNAUTHENTICATED"
         assert service.key not in reply.text
+
+
+def test_suggesting_a_score_is_deciding(service):
+    key = service.make_key("pages", "score")
+    body = {"comment": {"text": INSULT}, "languages": ["en"]}
+    scores = {"attributeScores": {"TOXICITY": {"summaryScore": {"value": 1}}}}
+    path = "/v1alpha1/comments:"
+    assert service.post(f"{path}analyze?key={key}", body | {"requestedAttributes": TOXICITY}).status_code == 200
+    refused = service.post(f"{path}suggestscore?key={key}", body | scores)
+    assert refused.status_code == 403 and refused.json()["error"]["status"] == "PERMISSION_DENIED"
+
+
+def test_quota_is_told_as_google_tells_it(start):
+    server = start(env={"MODERATION_RATE_LIMIT": "2 per hour"})
+    body = {"comment": {"text": INSULT}, "requestedAttributes": TOXICITY, "languages": ["en"]}
+    replies = [server.post("/v1alpha1/comments:analyze", body) for _ in range(3)]
+    assert [reply.status_code for reply in replies] == [200, 200, 429]
+    error = replies[2].json()["error"]
+    assert (error["code"], error["status"]) == (429, "RESOURCE_EXHAUSTED")
+    assert int(replies[2].headers["Retry-After"]) > 0
 
 
 def test_elsewhere_a_key_in_the_address_is_none(service):

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from moderation import queue, store
+from moderation.comments import LABELS
 from moderation.queue import Arrival, Decision, Filter, Policy
 from moderation.scorer import LabelScore, Score
 from moderation.store import CommentRow, DecisionRow, ItemRow, ModeratorRow, OutboxRow, RevisionRow, ScoreRow
@@ -67,6 +68,15 @@ def test_one_id_sent_by_many_at_once_is_one_comment(engine):
     with store.reading(engine) as session:
         assert len(session.scalars(select(RevisionRow)).all()) == 1
         assert queue.count(session, Filter()) == 1
+
+
+def test_what_cannot_be_scored_is_put_before_people(engine):
+    labels = {name: LabelScore(None, 0.5, False, reason="unsupported_language") for name in LABELS}
+    with store.writing(engine) as session:
+        arrive(session, "a")
+        kept = arrive(session, "b", "Was soll das denn bitte?", Score(labels, "m-1", "unsupported_language"))
+        assert kept.item.source == "flagged" and not kept.score.flagged and kept.score.sampling_probability == 1
+        assert kept.item.rank == 0.9  # among the others, not behind them
 
 
 def test_an_edited_text_is_a_new_revision_with_its_own_score(engine):

@@ -2,10 +2,9 @@
 
 import json
 import pickle
-import time
 
 import pytest
-from conftest import Server
+from conftest import Server, until
 
 from moderation import registry
 from moderation.registry import ModelError
@@ -15,7 +14,7 @@ def test_a_version_is_saved_and_loaded(tmp_path):
     registry.save(tmp_path, "v1", {"a": 1}, {"version": "v1"}, "<p>report</p>")
     stored = registry.load(tmp_path, "v1")
     assert (stored.version, stored.model, stored.card) == ("v1", {"a": 1}, {"version": "v1"})
-    assert registry.versions(tmp_path) == ["v1"]
+    assert registry.versions(tmp_path) == ["default", "v1"]
     with pytest.raises(ModelError, match="exists"):
         registry.save(tmp_path, "v1", {}, {}, "")
 
@@ -89,18 +88,18 @@ def test_a_running_service_takes_up_a_new_version_and_survives_a_broken_one(mode
         before = server.score(text="A comment.")
         registry.save(models, "next", stored.model, {**stored.card, "version": "next"})
         registry.activate(models, "next")
-        _until(lambda: server.score(text="A comment.")["model"] == "next")
+        until(lambda: server.score(text="A comment.")["model"] == "next")
         assert server.score(text="A comment.")["labels"] == before["labels"]
 
         weights = models / "next" / "weights.joblib"
         whole = weights.read_bytes()
         weights.write_bytes(whole[:1000])
-        _until(lambda: server.get("/ready").json()["problem"])
+        until(lambda: server.get("/ready").json()["problem"])
         assert "not the file that was saved" in server.get("/ready").json()["problem"]
         assert server.score(text="A comment.")["model"] == "next"
 
         weights.write_bytes(whole)
-        _until(lambda: server.get("/ready").json()["problem"] is None)
+        until(lambda: server.get("/ready").json()["problem"] is None)
     finally:
         server.stop()
 
@@ -109,10 +108,3 @@ def test_a_service_with_no_usable_model_does_not_start(models, tmp_path):
     (models / "default" / "weights.joblib").write_bytes(b"")
     with pytest.raises(RuntimeError, match="not the file that was saved"):
         Server(tmp_path, env={"MODERATION_MODELS": str(models)})
-
-
-def _until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.2)

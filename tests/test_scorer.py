@@ -1,5 +1,7 @@
 """Scores: equal to scikit-learn's, exactly explained, the same alone and in a batch, for any text."""
 
+import math
+
 import numpy as np
 import pytest
 from conftest import SHARED, needs_corpora, needs_seed
@@ -147,3 +149,21 @@ def test_the_seed_comments_are_judged_as_a_moderator_would(scorer):
     assert not second.flagged
     assert third.labels["abusive"].flagged or third.labels["mocking"].flagged
     assert not any(score.labels["off_topic"].flagged for score in (first, second, third))
+
+
+def test_without_terms_the_scores_are_the_same(scorer):
+    article = Article("Council plans to close the harbour bridge", "The bridge needs repair.")
+    comments = [
+        Comment("You are an idiot and a liar.", article=article),
+        Comment("Close it, they said."),
+        Comment("https://links.example"),
+        Comment("x" * 10_000),
+        Comment("idiot " * 3_000, article=article),
+    ]
+    for told, bare in zip(scorer.score(comments), scorer.score(comments, terms=0), strict=True):
+        assert (bare.flagged, bare.model, bare.status) == (told.flagged, told.model, told.status)
+        for label, verdict in bare.labels.items():
+            assert verdict.terms == () and verdict.reason == told.labels[label].reason
+            assert verdict.score == pytest.approx(told.labels[label].score, abs=1e-9)
+            if verdict.score is not None:
+                assert 1 / (1 + math.exp(-verdict.rest)) == pytest.approx(verdict.score)

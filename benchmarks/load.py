@@ -1,0 +1,322 @@
+"""The service under load: ``python -m benchmarks.load`` writes ``benchmarks/load.md``.
+
+wrk sends the requests, over loopback, to a server that this module starts: the application and the server of
+``serve.py``, with one more view, which answers constant JSON. What that view takes is the price of the server itself.
+Every run is bounded in time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import click
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+CLIENTS = (1, 8, 64, 256)
+BATCH = 20
+
+# wrk tells one distribution of all answers; accepted and refused ones have to be told apart. A thread for each
+# connection, so that the time of the last request is known, and where `pace` is given a schedule to keep: the next
+# request is due `pace` seconds after the last one was, whatever became of that one.
+LUA = """
+local ffi = require("ffi")
+ffi.cdef("typedef struct { long s; long ns; } moment; int clock_gettime(int, moment *);")
+local moment = ffi.new("moment")
+local function now()
+  ffi.C.clock_gettime(1, moment)
+  return tonumber(moment.s) + tonumber(moment.ns) * 1e-9
+end
+local pace = %(pace)s
+local threads = {}
+function setup(thread) table.insert(threads, thread) end
+local begun = now()
+function init() ok, busy, other, sent, due = {}, {}, 0, 0, nil end
+wrk.method, wrk.body = "POST", [==[%(body)s]==]
+wrk.headers["Content-Type"] = "application/json"
+if pace > 0 then
+  function delay()
+    local time = now()
+    if due == nil then due = time + math.random() * pace else due = math.max(due + pace, time - pace) end
+    return math.max(0, (due - time) * 1000)
+  end
+end
+function request()
+  sent = now()
+  return wrk.format()
+end
+function response(status)
+  local taken = now() - sent
+  if now() - begun < 1 then return end  -- until all places are taken
+  if status == 200 then ok[#ok + 1] = taken
+  elseif status == 503 then busy[#busy + 1] = taken
+  else other = other + 1 end
+end
+function done()
+  for _, thread in ipairs(threads) do
+    io.write("OK ", table.concat(thread:get("ok"), " "), "\\n")
+    io.write("BUSY ", table.concat(thread:get("busy"), " "), "\\n")
+    io.write("OTHER ", thread:get("other"), "\\n")
+  end
+end
+"""
+
+TEXT = "I do not agree at all, the council has been lying about that bridge for years and nobody in this town cares."
+ARTICLE = {
+    "id": "bridge",
+    "title": "Council plans to close the harbour bridge",
+    "body": "The bridge across the old harbour needs repair, and the council says that there is no money for it.",
+}
+#: What is sent: the view, the body and what it stands for.
+WORK = {
+    "constant JSON": ("/constant", {"id": "c1", "text": TEXT}),
+    "one comment, scores only": ("/score", {"id": "c1", "text": TEXT, "terms": 0}),
+    "one comment, with terms": ("/score", {"id": "c1", "text": TEXT}),
+    "one comment, stored article, with terms": ("/score", {"id": "c1", "text": TEXT, "article": ARTICLE}),
+    f"batch of {BATCH}, scores only": ("/score", {"comments": [{"text": TEXT, "terms": 0}] * BATCH}),
+}
+
+
+def serve(settings_and_port: str) -> None:
+    """Serve with the constant view; run in a process of its own."""
+    import logging
+
+    from moderation import auth, logs
+    from moderation.app import HEADERS, create_app
+    from moderation.server import Server
+    from moderation.settings import Settings
+
+    settings = Settings(**json.loads(settings_and_port))
+    logs.setup(settings.log_level)
+    app = create_app(settings)
+
+    @app.post("/constant")
+    @auth.permit("score")
+    def constant():
+        return {"status": "scored", "flagged": False}
+
+    app.extensions["serving"].get()
+    server = Server(
+        app,
+        host="127.0.0.1",
+        port=0,
+        threads=settings.threads,
+        limit=settings.threads + settings.waiting,
+        headers=HEADERS,
+        on_refusal=app.extensions["metrics"].refused.inc,
+    )
+    logging.getLogger("moderation.start").info("on %s", server.effective_port)
+    server.run_until_stopped(5)
+
+
+class Running:
+    """A server process, its log in a file as in use."""
+
+    def __init__(self, folder: Path, **settings):
+        # What is measured is the server; a limit on the caller would only hide it.
+        given = {"rate_limit": "", "demonstration": False, **settings}
+        given.setdefault("database_url", f"sqlite:///{folder / 'load.sqlite'}")
+        log = folder / "load.log"
+        with open(log, "w") as file:
+            command = [sys.executable, "-m", "benchmarks.load", "--serve", json.dumps(given)]
+            self.process = subprocess.Popen(command, stderr=file, cwd=HERE.parent)
+        while not (found := re.search(r'"on (\d+)"', log.read_text())):
+            if self.process.poll() is not None:
+                raise SystemExit(log.read_text())
+            time.sleep(0.1)
+        self.url = f"http://127.0.0.1:{found[1]}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait(30)
+
+    def memory(self) -> float:
+        """Resident memory in MB."""
+        with urllib.request.urlopen(f"{self.url}/metrics") as reply:
+            found = re.search(r"process_resident_memory_bytes (\S+)", reply.read().decode())
+        return float(found[1]) / 1e6
+
+
+def load(running: Running, work: str, clients: int, seconds: float, rate: float = 0) -> dict:
+    """Send requests from `clients` connections for some seconds.
+
+    Parameters
+    ----------
+    rate : float
+        Requests per second of all clients together; 0 sends the next one as soon as the last was answered.
+
+    Returns
+    -------
+    dict
+        ``rps`` accepted per second, ``refused`` per second, and of both the times in ms: ``ok``, ``busy`` (arrays).
+    """
+    path, body = WORK[work]
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(LUA % {"body": json.dumps(body), "pace": clients / rate if rate else 0})
+        script.flush()
+        command = ["wrk", "-t", str(clients), "-c", str(clients), "-d", f"{seconds + 1:.0f}s", "--timeout", "30s"]
+        done = subprocess.run(
+            [*command, "-s", script.name, running.url + path], capture_output=True, text=True, check=True
+        )
+    times = {
+        kind: np.array([float(t) for line in re.findall(rf"^{kind} (.*)$", done.stdout, re.M) for t in line.split()])
+        * 1e3
+        for kind in ("OK", "BUSY")
+    }
+    other = sum(int(count) for count in re.findall(r"^OTHER (\d+)$", done.stdout, re.M))
+    errors = re.search(r"Socket errors: (.*)", done.stdout)
+    if other or (errors and re.search(r"[1-9]", errors[1])):
+        raise SystemExit(f"{work}, {clients} clients: {other} unexpected answers, {errors and errors[1]}")
+    return {
+        "rps": len(times["OK"]) / seconds,
+        "refused": len(times["BUSY"]) / seconds,
+        "ok": times["OK"],
+        "busy": times["BUSY"],
+    }
+
+
+def quantile(times, q):
+    return float(np.quantile(times, q)) if len(times) else float("nan")
+
+
+def grid(running: Running, seconds: float, works) -> list[str]:
+    lines = ["| request | clients | answered/s | p50 ms | p99 ms | refused/s |", "|---|---:|---:|---:|---:|---:|"]
+    for work in works:
+        for clients in CLIENTS:
+            found = load(running, work, clients, seconds)
+            lines.append(
+                f"| {work} | {clients} | {found['rps']:,.0f} | {quantile(found['ok'], 0.5):.1f} | "
+                f"{quantile(found['ok'], 0.99):.1f} | {found['refused']:,.0f} |"
+            )
+            click.echo(lines[-1], err=True)
+    return lines
+
+
+def against_constant(running: Running, seconds: float, rounds: int = 5) -> list[str]:
+    """Constant and scoring by turns, so that whatever else the machine does falls on both."""
+    works = list(WORK)[:3]
+    found = {work: {clients: [] for clients in (1, 8)} for work in works}
+    for _ in range(rounds):
+        for clients in (1, 8):
+            for work in works:
+                found[work][clients].append(load(running, work, clients, seconds))
+    lines = ["| request | clients | answered/s | p99 ms | share of the constant's requests/s | its p99, times |"]
+    lines.append("|---|---:|---:|---:|---:|---:|")
+    for work in works:
+        for clients in (1, 8):
+            rps, p99, base_rps, base_p99 = (
+                float(np.median(values))
+                for values in (
+                    [run["rps"] for run in found[work][clients]],
+                    [quantile(run["ok"], 0.99) for run in found[work][clients]],
+                    [run["rps"] for run in found[works[0]][clients]],
+                    [quantile(run["ok"], 0.99) for run in found[works[0]][clients]],
+                )
+            )
+            lines.append(
+                f"| {work} | {clients} | {rps:,.0f} | {p99:.1f} | {rps / base_rps:.2f} | {p99 / base_p99:.2f} |"
+            )
+            click.echo(lines[-1], err=True)
+    return lines
+
+
+def overload(running: Running, seconds: float, places: int) -> list[str]:
+    """At capacity, where every place is taken and none refused; then four times as many requests a second."""
+    work = "one comment, scores only"
+    at = load(running, work, places, seconds)
+    over = load(running, work, 4 * places, seconds, rate=4 * at["rps"])
+    sent = over["rps"] + over["refused"]
+    lines = ["| | sent/s | answered/s | p50 ms | p99 ms | fastest ms | refused/s | p50 ms | p99 ms | slowest ms |"]
+    lines.append("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    lines.append(
+        f"| at capacity ({places} clients) | {at['rps']:,.0f} | {at['rps']:,.0f} | {quantile(at['ok'], 0.5):.1f} | "
+        f"{quantile(at['ok'], 0.99):.1f} | {quantile(at['ok'], 0):.1f} | 0 | | | |"
+    )
+    times = sent / at["rps"]
+    lines.append(
+        f"| at {times:.1f} times that | {sent:,.0f} | {over['rps']:,.0f} | {quantile(over['ok'], 0.5):.1f} | "
+        f"{quantile(over['ok'], 0.99):.1f} | {quantile(over['ok'], 0):.1f} | {over['refused']:,.0f} | "
+        f"{quantile(over['busy'], 0.5):.1f} | {quantile(over['busy'], 0.99):.1f} | {quantile(over['busy'], 1):.1f} |"
+    )
+    fastest = quantile(over["ok"], 0)
+    lines += [
+        "",
+        f"p99 of accepted requests: {quantile(over['ok'], 0.99) / quantile(at['ok'], 0.99):.2f} times "
+        "that at capacity. "
+        f"Refusals faster than the fastest accepted reply: {float((over['busy'] < fastest).mean()):.2%}.",
+    ]
+    for line in lines[-4:]:
+        click.echo(line, err=True)
+    return lines
+
+
+def memory(running: Running, requests: int) -> list[str]:
+    """Resident memory while many requests are answered; every text is another."""
+    lines = ["| comments scored | memory MB |", "|---:|---:|", f"| 0 | {running.memory():.0f} |"]
+    done, step = 0, max(1, requests // 10)
+    while done < requests:
+        end = done + step
+        while done < end:
+            found = load(running, "one comment, scores only", 16, 10)
+            done += len(found["ok"])
+        lines.append(f"| {done:,} | {running.memory():.0f} |")
+        click.echo(lines[-1], err=True)
+    return lines
+
+
+@click.command()
+@click.option("--seconds", type=float, default=5, show_default=True, help="Length of one measurement.")
+@click.option("--requests", type=int, default=0, help="Watch the memory over so many requests.  [default: not at all]")
+@click.option("--database-url", default="", help="Another database for the grid, such as a PostgreSQL.")
+@click.option("--serve", "served", default="", hidden=True)
+def main(seconds, requests, database_url, served):
+    """Measure the service under load."""
+    if served:
+        serve(served)
+        return
+    if not shutil.which("wrk"):
+        raise click.ClickException("wrk is not installed (Debian: apt install wrk)")
+    from moderation.settings import Settings
+
+    sections = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with Running(folder) as running:
+            sections.append(("Scoring against a view that answers constant JSON", against_constant(running, seconds)))
+            sections.append(
+                ("At capacity and beyond", overload(running, 2 * seconds, Settings().threads + Settings().waiting))
+            )
+            sections.append(("SQLite", grid(running, seconds, WORK)))
+            if requests:
+                sections.append((f"Memory over {requests:,} requests", memory(running, requests)))
+        if database_url:
+            with Running(folder, database_url=database_url) as running:
+                sections.append((re.split(r"[+:]", database_url)[0], grid(running, seconds, list(WORK)[1:4])))
+    lines = [
+        "## Under load",
+        "",
+        f"wrk over loopback, server and wrk on the same {os.cpu_count()} cores ({platform.machine()}), Python "
+        f"{platform.python_version()}, one process, {Settings().threads} threads, {seconds:.0f} s a measurement. "
+        "Refused: 503 at once.",
+    ]
+    for title, table in sections:
+        lines += ["", f"### {title}", "", *table]
+    (HERE / "load.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    click.echo(f"Written to {HERE / 'load.md'}", err=True)
+
+
+if __name__ == "__main__":
+    main()

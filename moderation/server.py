@@ -1,0 +1,249 @@
+"""The HTTP server: waitress with a bound on the requests under way, and an orderly end.
+
+waitress reads requests in one thread and answers them in others. It queues without bound; here a request that finds
+`limit` others under way is refused by the reading thread, at once and without waking another.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+
+_log = logging.getLogger(__name__)
+
+#: Answered by a thread of its own, so that nobody takes busy for dead.
+WATCHED = frozenset({"/health", "/ready", "/metrics"})
+RECEIVE_SECONDS = 60  #: within which a whole request must have come in, and after which an idle connection is closed
+
+_BUSY = json.dumps(
+    {
+        "type": "about:blank",
+        "title": "Too busy",
+        "status": 503,
+        "detail": "Too many requests are under way; nothing of this one was scored. Try again",
+        "errors": [],
+    }
+).encode()
+
+
+class _Task(WSGITask):
+    def get_environment(self):
+        environ = super().get_environment()
+        environ["moderation.arrived"] = self.request.arrived
+        return environ
+
+    def build_response_header(self):
+        if self.channel.server.stopping:
+            self.set_close_on_finish()
+        return super().build_response_header()
+
+
+class _ErrorTask(ErrorTask):
+    """Answers what is not HTTP; with the headers that every answer has."""
+
+    def build_response_header(self):
+        self.response_headers += self.channel.server.headers
+        return super().build_response_header()
+
+
+class _Channel(HTTPChannel):
+    task_class = _Task
+    error_task_class = _ErrorTask
+    begun = None  # when the first byte of a request came that is not whole yet
+
+    def received(self, data):
+        done = super().received(data)
+        if self.request is None:
+            self.begun = None
+        elif self.begun is None:
+            self.begun = time.monotonic()
+        return done
+
+    def service(self):
+        dispatcher = self.dispatcher
+        try:
+            super().service()
+        finally:
+            dispatcher.finished()
+
+    def refuse(self):
+        """Answer the first request with 503. The caller holds `requests_lock`, or is the only one at work here."""
+        request = self.requests.pop(0)
+        request.close()
+        last = request.version != "1.1" or request.headers.get("CONNECTION", "").lower() == "close"
+        reply = self.server.busy[last]
+        with self.outbuf_lock:
+            self.outbufs[-1].append(reply)
+            self.current_outbuf_count += len(reply)
+            self.total_outbufs_len += len(reply)
+            self._flush_exception(self._flush_some, do_close=False)
+        if last:
+            self.close_when_flushed = True
+        self.last_activity = time.time()
+
+    @property
+    def idle(self):
+        return not (self.requests or self.request or self.total_outbufs_len)
+
+
+class _Dispatcher(ThreadedTaskDispatcher):
+    """Hands requests to threads; says no when `limit` of them are under way."""
+
+    def __init__(self, threads: int, limit: int):
+        super().__init__()
+        self.limit, self.under_way = limit, 0
+        self._count_lock = threading.Lock()
+        self.set_thread_count(threads)
+
+    def takes(self, channel) -> bool:
+        with self._count_lock:
+            if self.under_way >= self.limit:
+                return False
+            self.under_way += 1
+        channel.dispatcher = self
+        channel.requests[0].arrived = time.monotonic()
+        self.add_task(channel)
+        return True
+
+    def finished(self):
+        with self._count_lock:
+            self.under_way -= 1
+
+
+class Server(TcpWSGIServer):
+    """Serves a WSGI application.
+
+    Parameters
+    ----------
+    application : callable
+    host : str
+    port : int
+        0 for a free one; `effective_port` then tells which.
+    threads : int
+        Requests answered at the same time.
+    limit : int
+        Requests under way at most, answered or waiting for a thread. Further ones get 503 and Retry-After.
+    headers : dict of str to str
+        Of every answer that the application does not give itself.
+    on_refusal : callable
+        Called for each refused request.
+
+    Raises
+    ------
+    OSError
+        When the address cannot be listened on.
+    """
+
+    channel_class = _Channel
+
+    def __init__(self, application, *, host, port, threads, limit, headers, on_refusal):
+        self.stopping, self.on_refusal = False, on_refusal
+        self._watchers = _Dispatcher(1, 16)
+        self._warned = float("-inf")
+        self.headers = list(headers.items())
+        lines = [f"{name}: {value}" for name, value in self.headers]
+        lines += ["Content-Type: application/problem+json", f"Content-Length: {len(_BUSY)}", "Retry-After: 1"]
+        self.busy = {
+            last: "\r\n".join(
+                ["HTTP/1.1 503 Service Unavailable", *lines, *(["Connection: close"] if last else []), "", ""]
+            ).encode("latin-1")
+            + _BUSY
+            for last in (False, True)
+        }
+        adjustments = Adjustments(
+            host=host,
+            port=port,
+            threads=threads,
+            # Flask answers 413 itself; waitress must let it see such a body's length.
+            max_request_body_size=2**31,
+            ident=None,
+            # A request that a proxy passed on must be seen as such: it does not come from this machine.
+            clear_untrusted_proxy_headers=False,
+            channel_timeout=RECEIVE_SECONDS,
+            cleanup_interval=5,
+            connection_limit=1_000,
+            backlog=1_024,
+            asyncore_use_poll=True,
+        )
+        super().__init__(
+            application,
+            map={},
+            dispatcher=_Dispatcher(threads, limit),
+            adj=adjustments,
+            sockinfo=adjustments.listen[0],
+        )
+
+    def add_task(self, channel):
+        # What could not be read as HTTP has no path.
+        watcher = getattr(channel.requests[0], "path", "") in WATCHED
+        if (self._watchers if watcher else self.task_dispatcher).takes(channel):
+            return
+        channel.refuse()
+        self.on_refusal()
+        if time.monotonic() - self._warned > 10:
+            self._warned = time.monotonic()
+            _log.warning("requests are refused: %d are under way", self.task_dispatcher.limit)
+
+    def maintenance(self, now):
+        super().maintenance(now)
+        oldest = time.monotonic() - RECEIVE_SECONDS
+        for channel in self.active_channels.values():
+            if channel.begun is not None and channel.begun < oldest:
+                channel.will_close = True  # whoever sends so slowly keeps a place from others
+
+    def run_until_stopped(self, grace: float) -> None:
+        """Serve until SIGTERM or SIGINT, then answer what was accepted, for at most `grace` seconds."""
+        # Scoring keeps the interpreter busy. By default it would be taken from it only every 5 ms, for which the
+        # thread that reads the network, and refuses, would have to wait.
+        sys.setswitchinterval(0.0005)
+        signals = (signal.SIGTERM, signal.SIGINT)
+        before = {number: signal.signal(number, self._stop) for number in signals}
+        try:
+            while not self.stopping:
+                self._poll(30)
+            _log.info("stopping: finishing %d requests under way", self.task_dispatcher.under_way)
+            self._finish(time.monotonic() + grace)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self.task_dispatcher.shutdown(timeout=1)
+            self._watchers.shutdown(timeout=1)
+            wasyncore.close_all(self._map)
+        _log.info("stopped")
+
+    def _stop(self, number, frame):
+        if self.stopping:
+            raise SystemExit(1)  # asked twice: at once, then
+        self.stopping = True
+        self.pull_trigger()
+
+    def _poll(self, timeout):
+        wasyncore.loop(timeout=timeout, use_poll=True, map=self._map, count=1)
+
+    def _finish(self, end):
+        # Whoever has connected may have sent a request: take all that wait, then no more.
+        for _ in range(self.adj.backlog):
+            waiting = len(self.active_channels)
+            self.handle_accept()
+            if len(self.active_channels) == waiting:
+                break
+        self.del_channel()
+        self.socket.close()
+        self._poll(0)
+        while self.active_channels and time.monotonic() < end:
+            for channel in list(self.active_channels.values()):
+                if channel.idle:
+                    channel.will_close = True
+            self._poll(0.05)
+        if self.active_channels:
+            _log.warning("%d connections were not finished in time", len(self.active_channels))
