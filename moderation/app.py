@@ -72,7 +72,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     problems.init_app(app)
     cors.init_app(app, settings.cors_origins.split())
     metrics.init_app(app, engine)
-    auth.init_app(app, engine)
+    auth.init_app(app, engine, person=login.current)
     app.extensions["thresholds"] = Recent("thresholds", engine, overrides.current)
     limits.init_app(app, settings)
     app.register_blueprint(api.blueprint)

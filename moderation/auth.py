@@ -9,6 +9,7 @@ import functools
 import hmac
 import ipaddress
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from flask import Flask, current_app, g, request
@@ -20,7 +21,7 @@ from moderation.recent import Recent
 from moderation.settings import SCOPES
 
 PUBLIC = "public"  #: permission of a view that everybody may call
-ANY = "any"  #: permission of a view that every key may call, whatever its scopes
+ANY = "any"  #: permission of a view that every key may call, whatever its scopes, and whoever is logged in
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,17 @@ class Caller:
         return permission == ANY or permission in self.scopes or "admin" in self.scopes
 
 
+#: Somebody with a session of the desk; the desk's own views ask for a role.
+PERSON = Caller("a person", frozenset())
 #: Who calls from the same machine before the first key is made.
 DEMONSTRATION = Caller("demonstration", frozenset(SCOPES))
 
 
 def permit(permission: str):
-    """Declare who may call a view: `PUBLIC`, `ANY`, or callers with a scope of `moderation.settings.SCOPES`."""
+    """Declare who may call a view: `PUBLIC`, `ANY`, or callers with a scope of `moderation.settings.SCOPES`.
+
+    Views of the desk declare the role of a person instead, with `moderation.login.needs`.
+    """
 
     def declare(view):
         view.permission = permission
@@ -83,8 +89,18 @@ class Keyring:
         return bool(self._rows.get())
 
 
-def init_app(app: Flask, engine: Engine) -> None:
+def init_app(app: Flask, engine: Engine, person: Callable[[], object]) -> None:
+    """Guard the views of an application.
+
+    Parameters
+    ----------
+    engine : Engine
+        Where the keys are.
+    person : callable
+        Who is logged in, or None.
+    """
     app.extensions["keyring"] = Keyring(engine)
+    app.extensions["person"] = person
     app.view_functions["static"] = permit(PUBLIC)(app.view_functions["static"])
     app.before_request(_check)
     app.context_processor(lambda: {"demonstration": is_demonstration()})
@@ -97,7 +113,8 @@ def caller() -> Caller | None:
         if key:
             g.caller = current_app.extensions["keyring"].find(key)
         else:
-            g.caller = DEMONSTRATION if _same_machine() and not current_app.extensions["keyring"].ever() else None
+            demonstration = _same_machine() and not current_app.extensions["keyring"].ever()
+            g.caller = DEMONSTRATION if demonstration else PERSON if current_app.extensions["person"]() else None
     return g.caller
 
 

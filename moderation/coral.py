@@ -58,8 +58,7 @@ def phase():
     comment = Comment(text, article=_article(sent.story), parent=_parent(sent.comment.parentID))
     scorer = api.scorer()
     [probabilities], [status] = scorer.probabilities_and_statuses([comment])
-    with store.reading(current_app.extensions["engine"]) as session:
-        own = overrides.current(session)
+    own = current_app.extensions["thresholds"].get()
     held = current_app.config["SETTINGS"].coral_labels.split()
     # A label without a score is NaN, which reaches no threshold.
     if not any(

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from moderation import auth, store
 from moderation.app import create_app
-from moderation.settings import Settings
+from moderation.settings import SCOPES, Settings
 
 
 def keys(server, *arguments):
@@ -105,10 +105,17 @@ def test_keys_do_not_reach_the_log(start):
 
 def test_every_view_says_who_may_call_it(tmp_path):
     app = create_app(Settings(database_url=f"sqlite:///{tmp_path / 'test.sqlite'}"))
-    known = {auth.PUBLIC, auth.ANY, "score", "decide", "admin"}
-    assert {name: view.permission for name, view in app.view_functions.items() if view.permission not in known} == {}
-    public = {name for name, view in app.view_functions.items() if view.permission == auth.PUBLIC}
-    assert public == {"static", "api.health", "api.ready"}
+    declared = {
+        name: getattr(view, "permission", None) or getattr(view, "needs", None)
+        for name, view in app.view_functions.items()
+    }
+    known = {auth.PUBLIC, auth.ANY, *SCOPES, *store.ROLES}
+    assert {name: said for name, said in declared.items() if said not in known} == {}
+    public = {name for name, said in declared.items() if said == auth.PUBLIC}
+    assert public == {
+        *("static", "api.health", "api.ready", "perspective.discover", "coral.phase"),
+        *("login.form", "login.log_in", "login.log_out", "login.setup"),
+    }
 
 
 def test_a_view_that_does_not_say_is_answered_to_nobody(tmp_path):
