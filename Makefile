@@ -29,6 +29,9 @@ dist: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/bandit --quiet --recursive --configfile pyproject.toml moderation train.py serve.py
+	$(BIN)/python .ci/audit
 
 # pip checks every file against the hashes in the lock. A half-made .venv leaves no mark and is made again.
 .venv/installed: requirements.lock

@@ -22,7 +22,7 @@ from moderation import (
     rollout,
     store,
 )
-from moderation.comments import read_articles, read_rows
+from moderation.comments import DataError, read_articles, read_rows
 from moderation.queue import Policy
 from moderation.recent import Recent
 from moderation.registry import Serving
@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         # Pages state their own types; sniffing and framing are refused below.
         SETTINGS=settings,
     )
-    app.json.sort_keys = False
+    app.json.sort_keys = False  # type: ignore[attr-defined]
     store.migrate(settings.database_url)
     engine = store.connect(settings.database_url)
     app.extensions["engine"] = engine
@@ -87,7 +87,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     if settings.demonstration:
         with store.writing(engine) as session:
             _demonstrate(session)
-    app.wsgi_app = perspective.KeyFromQuery(app.wsgi_app)
+    app.wsgi_app = perspective.KeyFromQuery(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
 
@@ -104,6 +104,8 @@ def _demonstrate(session: Session) -> None:
         return
     articles = read_articles(DEMONSTRATION.with_name("articles.csv"))
     for _, row in read_rows(DEMONSTRATION):
+        if isinstance(row, DataError):
+            raise row
         store.save_article(session, row["article_id"], articles[row["article_id"]])
         session.add(store.CommentRow(id=row["id"], article_id=row["article_id"], parent_text=row["parent_text"]))
         session.flush()

@@ -131,7 +131,7 @@ def _check() -> None:
     ApiProblem
         401 without a valid key, 403 with one that was made for something else.
     """
-    view = current_app.view_functions.get(request.endpoint)
+    view = current_app.view_functions.get(request.endpoint or "")
     permission = getattr(view, "permission", None)
     if permission == PUBLIC or hasattr(view, "needs"):  # see moderation.login: people, not keys
         return

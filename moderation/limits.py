@@ -37,7 +37,8 @@ def init_app(app: Flask, settings: Settings) -> None:
         @app.errorhandler(RateLimitExceeded)
         def on_limit(error):
             detail = f"The limit is {error.description}; nothing of this request was scored"
-            wait = max(1, math.ceil(limiter.current_limit.reset_at - time.time()))
+            broken = limiter.current_limit
+            wait = max(1, math.ceil(broken.reset_at - time.time())) if broken else 1
             problem = Problem(status=429, title="Too many requests", detail=detail)
             return respond_problem(problem, {"Retry-After": str(wait)})
 
@@ -66,5 +67,5 @@ def _whose() -> str:
 
 
 def _public() -> bool:
-    view = current_app.view_functions.get(request.endpoint)
+    view = current_app.view_functions.get(request.endpoint or "")
     return getattr(view, "permission", None) == auth.PUBLIC

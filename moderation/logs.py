@@ -25,7 +25,7 @@ class JsonFormatter(logging.Formatter):
     """Time, level, logger, message, the request's id, what was given as ``extra``, and the exception."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
+        line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
@@ -104,6 +104,4 @@ def setup(level: str = "INFO", stream=None) -> None:
     logging.captureWarnings(True)
     log = logging.getLogger("moderation")
     sys.excepthook = lambda kind, error, trace: log.critical("the program failed", exc_info=(kind, error, trace))
-    threading.excepthook = lambda args: log.critical(
-        "a thread failed", exc_info=(args.exc_type, args.exc_value, args.exc_traceback)
-    )
+    threading.excepthook = lambda args: log.critical("a thread failed", exc_info=args.exc_value)

@@ -59,26 +59,34 @@ class Metrics:
     def __init__(self, serving: Serving, engine: Engine):
         disable_created_metrics()  # when a counter began is of no use to anybody
         self.registry = CollectorRegistry()
-        made = {"registry": self.registry}
+        made = self.registry
         self.requests = Counter(
             "moderation_requests",
             "Requests answered, by method, URL rule and status.",
             ["method", "rule", "status"],
-            **made,
+            registry=made,
         )
         self.request_seconds = Histogram(
-            "moderation_request_seconds", "From arrival to answer, by URL rule.", ["rule"], buckets=_BUCKETS, **made
+            "moderation_request_seconds",
+            "From arrival to answer, by URL rule.",
+            ["rule"],
+            buckets=_BUCKETS,
+            registry=made,
         )
         self.refused = Counter(
-            "moderation_requests_refused", "Requests refused because too many were under way.", **made
+            "moderation_requests_refused", "Requests refused because too many were under way.", registry=made
         )
-        self.under_way = Gauge("moderation_requests_under_way", "Requests being answered or waiting for it.", **made)
-        self.scored = Counter("moderation_comments_scored", "Comments scored.", **made)
+        self.under_way = Gauge(
+            "moderation_requests_under_way", "Requests being answered or waiting for it.", registry=made
+        )
+        self.scored = Counter("moderation_comments_scored", "Comments scored.", registry=made)
         self.scoring_seconds = Histogram(
-            "moderation_scoring_seconds", "Time to score the comments of a request.", buckets=_BUCKETS, **made
+            "moderation_scoring_seconds", "Time to score the comments of a request.", buckets=_BUCKETS, registry=made
         )
-        self.flags = Counter("moderation_flags", "Comments flagged, by label.", ["label"], **made)
-        self.unscored = Counter("moderation_comments_unscored", "Comments not scored, by reason.", ["reason"], **made)
+        self.flags = Counter("moderation_flags", "Comments flagged, by label.", ["label"], registry=made)
+        self.unscored = Counter(
+            "moderation_comments_unscored", "Comments not scored, by reason.", ["reason"], registry=made
+        )
         ProcessCollector(registry=self.registry)
         self.registry.register(_Model(serving))
         self.registry.register(_Database(engine))
@@ -146,7 +154,11 @@ def init_app(app: Flask, engine: Engine) -> None:
     app.before_request(_begin)
     app.after_request(_end)
     # Flask's own words would quote the request's path.
-    app.log_exception = lambda error: app.logger.error("a request failed", exc_info=error)
+    app.log_exception = _log_exception  # type: ignore[method-assign]
+
+
+def _log_exception(exc_info):
+    current_app.logger.error("a request failed", exc_info=exc_info)
 
 
 @blueprint.get("/metrics")

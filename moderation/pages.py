@@ -31,7 +31,7 @@ def home():
                     Comment(
                         row.text,
                         row.id,
-                        row.article and Article(row.article.title, row.article.body),
+                        Article(row.article.title, row.article.body) if row.article else None,
                         row.parent_text,
                     )
                     for row in rows
@@ -52,7 +52,7 @@ def home():
 def underline(text: str, score, labels=None) -> Markup:
     """The comment as markup, the words that speak for `labels` (by default the flagged ones) marked by how much
     they count."""
-    weights = {}
+    weights: dict[int, float] = {}
     for label, scored in score.labels.items():
         if label == "off_topic" or not (scored.flagged if labels is None else label in labels):
             continue

@@ -262,7 +262,9 @@ class Serving:
     def __init__(self, models: Path, version: str, prepare, clock=time.monotonic):
         self.models, self.version, self.prepare, self.clock = Path(models), version, prepare, clock
         self.problem = ""
-        self._current, self._seen, self._checked = None, None, float("-inf")
+        self._current: Any = None
+        self._seen: tuple | None = None
+        self._checked = float("-inf")
         self._lock = threading.Lock()
 
     def get(self):
