@@ -10,13 +10,16 @@ from moderation import (
     batches,
     coral,
     cors,
+    dashboard,
     desk,
+    erasures,
     login,
     pages,
     perspective,
     problems,
     rollout,
     store,
+    tuning,
 )
 from moderation.comments import read_articles, read_rows
 from moderation.queue import Policy
@@ -59,6 +62,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(desk.blueprint)
     app.register_blueprint(batches.blueprint)
     app.register_blueprint(rollout.blueprint)
+    app.register_blueprint(tuning.blueprint)
+    app.register_blueprint(dashboard.blueprint)
+    app.register_blueprint(erasures.blueprint)
     app.register_blueprint(perspective.blueprint)
     app.register_blueprint(coral.blueprint)
     app.after_request(_protect)

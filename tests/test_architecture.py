@@ -6,7 +6,23 @@ import sys
 import pytest
 from conftest import ROOT
 
-WEB = {"auth", "api", "problems", "pages", "app", "login", "desk", "batches", "rollout", "perspective", "coral", "cors"}
+WEB = {
+    "auth",
+    "api",
+    "problems",
+    "pages",
+    "app",
+    "login",
+    "desk",
+    "batches",
+    "rollout",
+    "tuning",
+    "dashboard",
+    "erasures",
+    "perspective",
+    "coral",
+    "cors",
+}
 MODULES = sorted(path.stem for path in (ROOT / "moderation").glob("*.py") if path.stem not in {"__init__", "__main__"})
 
 
