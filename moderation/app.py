@@ -11,7 +11,9 @@ from moderation import (
     batches,
     coral,
     cors,
+    dashboard,
     desk,
+    erasures,
     limits,
     login,
     metrics,
@@ -21,6 +23,7 @@ from moderation import (
     problems,
     rollout,
     store,
+    tuning,
 )
 from moderation.comments import DataError, read_articles, read_rows
 from moderation.queue import Policy
@@ -81,6 +84,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(desk.blueprint)
     app.register_blueprint(batches.blueprint)
     app.register_blueprint(rollout.blueprint)
+    app.register_blueprint(tuning.blueprint)
+    app.register_blueprint(dashboard.blueprint)
+    app.register_blueprint(erasures.blueprint)
     app.register_blueprint(perspective.blueprint)
     app.register_blueprint(coral.blueprint)
     app.after_request(_protect)
