@@ -73,8 +73,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["serving"] = Serving(settings.models, settings.model, Scorer)
     login.init_app(app)
     problems.init_app(app)
-    cors.init_app(app, settings.cors_origins.split())
     metrics.init_app(app, engine)
+    # After the clock has started and before keys are asked for: a browser that asks whether it may call sends none.
+    cors.init_app(app, settings.cors_origins.split())
     auth.init_app(app, engine, person=login.current)
     app.extensions["thresholds"] = Recent("thresholds", engine, overrides.current)
     limits.init_app(app, settings)
