@@ -71,9 +71,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings.audit, settings.double_review, settings.lease, notify=bool(settings.webhook_url)
     )
     app.extensions["serving"] = Serving(settings.models, settings.model, Scorer)
+    metrics.init_app(app, engine)  # first: its clock runs for what the others refuse
     login.init_app(app)
     problems.init_app(app)
-    metrics.init_app(app, engine)
     # After the clock has started and before keys are asked for: a browser that asks whether it may call sends none.
     cors.init_app(app, settings.cors_origins.split())
     auth.init_app(app, engine, person=login.current)
