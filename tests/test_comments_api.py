@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from conftest import Server
+from conftest import Server, until
 
 from moderation import overrides, store
 
@@ -176,6 +176,8 @@ def test_the_newsrooms_own_threshold_holds_by_section(desk, database):
     with store.writing(engine) as session:
         overrides.change(session, "abusive", "satire", 0.999, who="lea")
     engine.dispose()
+    # The service reads the thresholds once a second.
+    until(lambda: desk.score(text=INSULT, section="satire")["labels"]["abusive"]["threshold"] == 0.999)
     lenient = desk.score(id="s-1", text=INSULT, section="satire", queue=True)["labels"]["abusive"]
     assert lenient["threshold"] == 0.999 and lenient["flagged"] is False
     assert desk.get("/comments/s-1").json()["scores"][0]["thresholds"]["abusive"] == 0.999
