@@ -333,6 +333,9 @@ def _place_of_another(session, rng):
 # ---------------------------------------------------------------------------------------- looking at the queue
 
 
+_FEW = 2000  # comments with the words asked for
+
+
 @dataclass(frozen=True)
 class Filter:
     """Which items; everything left empty does not matter.
@@ -373,8 +376,9 @@ class Filter:
         """The column that holds the probability meant."""
         return getattr(ItemRow, self.label) if self.label else ItemRow.probability
 
-    def conditions(self, dialect: str) -> list[ColumnElement[bool]]:
-        found = [ItemRow.status == self.status]
+    def conditions(self, session: Session) -> list[ColumnElement[bool]]:
+        """What items must meet. Looks at the search index first, if words are asked for."""
+        found = self._words(session)
         if self.label:
             found.append(getattr(ItemRow, f"flag_{self.label}").is_(True))
         for column, value in (
@@ -388,12 +392,22 @@ class Filter:
             found.append(self.probability >= self.low)
         if self.high < 1:
             found.append(self.probability < self.high)
-        if self.text:
-            match = store.search(self.text, dialect)
-            if match is not None:
-                found.append(ItemRow.revision_id.in_(select(RevisionRow.id).where(match)))
         found.append(ItemRow.source == "contested" if self.contested else ItemRow.source != "contested")
         return found
+
+    def _words(self, session):
+        """The conditions of words and status, which belong together: few comments with the words are looked at one by
+        one, of many the first that are wanted are found by going through the queue in its order."""
+        words = store.words(self.text)
+        if not words:
+            return [ItemRow.status == self.status]
+        few = store.matches(session, [words], prefix=True, limit=_FEW + 1)
+        if len(few) > _FEW:
+            many = select(RevisionRow.id).where(store.match([words], _dialect(session), prefix=True))
+            return [ItemRow.status == self.status, ItemRow.revision_id.in_(many)]
+        ids = list(session.scalars(select(ItemRow.id).where(ItemRow.revision_id.in_(few)))) if few else []
+        # A status in disguise: going by it SQLite would read the whole queue to find these few.
+        return [ItemRow.id.in_(ids), func.coalesce(ItemRow.status, "") == self.status]
 
 
 def _ordered(query: Select, chosen: Filter, order: Order) -> Select:
@@ -424,7 +438,7 @@ def items(
     session: Session, chosen: Filter, order: Order = "probability", *, limit: int = 20, offset: int = 0
 ) -> list[ItemRow]:
     """Items to look at, with comment, article, revision, score and lease loaded. Takes no lease."""
-    query = select(ItemRow).where(*chosen.conditions(_dialect(session)))
+    query = select(ItemRow).where(*chosen.conditions(session))
     return list(session.scalars(_loaded(_ordered(query, chosen, order)).limit(limit).offset(offset)))
 
 
@@ -443,7 +457,7 @@ def item(session: Session, item_id: int) -> ItemRow:
 
 def count(session: Session, chosen: Filter) -> int:
     """How many items a filter leaves."""
-    return session.scalar(select(func.count()).select_from(ItemRow).where(*chosen.conditions(_dialect(session))))
+    return session.scalar(select(func.count()).select_from(ItemRow).where(*chosen.conditions(session)))
 
 
 def counts(session: Session, moderator: ModeratorRow | None = None) -> dict[str, int]:
@@ -467,9 +481,13 @@ def counts(session: Session, moderator: ModeratorRow | None = None) -> dict[str,
     if moderator is not None:
         found["mine"] = session.scalar(
             select(func.count())
-            .select_from(DecisionRow)
-            .join(ItemRow, ItemRow.decision_id == DecisionRow.id)
-            .where(DecisionRow.moderator_id == moderator.id, DecisionRow.at >= today, ItemRow.status == "decided")
+            .select_from(ItemRow)
+            .where(
+                ItemRow.decided >= today,
+                ItemRow.decided_by == moderator.name,
+                # In disguise: most items are decided, few today.
+                func.coalesce(ItemRow.status, "") == "decided",
+            )
         )
     for label in LABELS:
         found[label] = session.scalar(
@@ -485,9 +503,7 @@ def histogram(session: Session, chosen: Filter, bins: int = 20) -> list[int]:
     place = cast(scaled if _dialect(session) == "sqlite" else func.floor(scaled), Integer)
     place = case((place >= bins, bins - 1), else_=place).label("place")
     rows = session.execute(
-        select(place, func.count())
-        .where(*chosen.conditions(_dialect(session)), chosen.probability.is_not(None))
-        .group_by(place)
+        select(place, func.count()).where(*chosen.conditions(session), chosen.probability.is_not(None)).group_by(place)
     )
     found = [0] * bins
     for index, number in rows:
@@ -513,15 +529,22 @@ def texts(session: Session, revision_ids: list[int]) -> dict[int, str]:
 
 def sections(session: Session) -> list[str]:
     """The sections that items are in."""
-    return [name for name in session.scalars(select(ItemRow.section).distinct().order_by(ItemRow.section)) if name]
+    found = set()
+    for status in store.STATUSES:
+        # From one section to the next in the index, over all items between them.
+        last = ""
+        while last is not None:
+            found.add(last)
+            last = session.scalar(
+                select(func.min(ItemRow.section)).where(ItemRow.status == status, ItemRow.section > last)
+            )
+    return sorted(found - {""})
 
 
 def sample(session: Session, chosen: Filter, size: int = 10) -> list[ItemRow]:
     """Some items of a filter at random, loaded as by `items`, to look at before all are decided."""
     ids = list(
-        session.scalars(
-            select(ItemRow.id).where(*chosen.conditions(_dialect(session))).order_by(func.random()).limit(size)
-        )
+        session.scalars(select(ItemRow.id).where(*chosen.conditions(session)).order_by(func.random()).limit(size))
     )
     return list(session.scalars(_loaded(select(ItemRow)).where(ItemRow.id.in_(ids)).order_by(ItemRow.id)))
 
@@ -567,35 +590,37 @@ class Similar:
     overlap: float
 
 
-_KEYWORDS, _CANDIDATES = 6, 200
+_KEYWORDS, _CANDIDATES = 6, 500
 
 
 def similar(session: Session, comment: CommentRow, *, limit: int = 5, least: float = 0.15) -> list[Similar]:
     """Decided comments that share the most words with this one, the most similar first.
 
-    Candidates hold two of the comment's six longest words (a long word is a rare one, by and large); of the newest 200
-    of them those with the highest Jaccard similarity of all words are told.
+    Candidates hold two of the comment's six longest words (a long word is a rare one, by and large); of the newest 500
+    of them the decided ones with the highest Jaccard similarity of all words are told.
     """
     mine = set(store.words(comment.text))
     keys = sorted((word for word in mine if len(word) > 3), key=lambda word: (-len(word), word))[:_KEYWORDS]
     if not keys:
         return []
     pairs = [(a, b) for i, a in enumerate(keys) for b in keys[i + 1 :]] or [(keys[0],)]
-    rows = session.scalars(
-        select(CommentRow)
+    rows = session.execute(
+        select(CommentRow.id, RevisionRow.text)
         .join(RevisionRow, and_(RevisionRow.comment_id == CommentRow.id, RevisionRow.number == CommentRow.revision))
-        .where(store.match(pairs, _dialect(session)), CommentRow.verdict.is_not(None), CommentRow.id != comment.id)
-        .order_by(RevisionRow.id.desc())
-        .limit(_CANDIDATES)
-        .options(joinedload(CommentRow.current))
+        .where(
+            RevisionRow.id.in_(store.matches(session, pairs, limit=_CANDIDATES)),
+            CommentRow.verdict.is_not(None),
+            CommentRow.id != comment.id,
+        )
     )
-    found = []
-    for row in rows:
-        theirs = set(store.words(row.text))
-        overlap = len(mine & theirs) / len(mine | theirs)
-        if overlap >= least:
-            found.append(Similar(row, overlap))
-    return sorted(found, key=lambda each: -each.overlap)[:limit]
+    overlaps = {}
+    for id, text in rows:
+        theirs = set(store.words(text))
+        overlaps[id] = len(mine & theirs) / len(mine | theirs)
+    best = sorted((id for id, overlap in overlaps.items() if overlap >= least), key=lambda id: (-overlaps[id], id))
+    query = select(CommentRow).where(CommentRow.id.in_(best[:limit])).options(joinedload(CommentRow.current))
+    found = [Similar(row, overlaps[row.id]) for row in session.scalars(query)]
+    return sorted(found, key=lambda each: -each.overlap)
 
 
 # ---------------------------------------------------------------------------------------- leases
@@ -622,7 +647,7 @@ def lease(
     """
     chosen = chosen or Filter()
     at = now()
-    conditions = chosen.conditions(_dialect(session))
+    conditions = chosen.conditions(session)
     mine = and_(ItemRow.lease_id == moderator.id, ItemRow.lease_until > at)
     held = list(session.scalars(_ordered(select(ItemRow.id).where(mine, *conditions), chosen, order).limit(size)))
     session.execute(
@@ -993,7 +1018,7 @@ def last_decision(session: Session, moderator: ModeratorRow) -> DecisionRow | No
     ``batch_id``; `undo_batch` undoes it whole."""
     return session.scalar(
         select(DecisionRow)
-        .join(ItemRow, ItemRow.decision_id == DecisionRow.id)
+        .join(ItemRow, and_(ItemRow.id == DecisionRow.item_id, ItemRow.decision_id == DecisionRow.id))
         .where(DecisionRow.moderator_id == moderator.id)
         .order_by(DecisionRow.id.desc())
         .limit(1)
@@ -1040,7 +1065,7 @@ def decide_batch(
         select(ItemRow)
         .join(ItemRow.comment)
         .where(
-            *chosen.conditions(_dialect(session)),
+            *chosen.conditions(session),
             ItemRow.source.in_(("flagged", "audit", "reported")),
             or_(ItemRow.lease_id.is_(None), ItemRow.lease_until <= at, ItemRow.lease_id == moderator.id),
         )
@@ -1120,7 +1145,7 @@ def undo_batch(
         raise Unknown(f"there is no batch {batch_id}")
     standing = session.scalars(
         select(DecisionRow.id)
-        .join(ItemRow, ItemRow.decision_id == DecisionRow.id)
+        .join(ItemRow, and_(ItemRow.id == DecisionRow.item_id, ItemRow.decision_id == DecisionRow.id))
         .where(DecisionRow.batch_id == batch_id)
         .order_by(DecisionRow.id)
     ).all()

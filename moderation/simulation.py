@@ -23,28 +23,26 @@ LONGEST = 300.0  #: seconds that one decision counts at most; somebody went for 
 # ---------------------------------------------------------------------------------------- the newsroom's stream
 
 
+STEP = 0.001  #: to which probabilities of comments are told apart
+
+
 @dataclass(frozen=True)
 class Stream:
-    """The comments of a period as one label sees them.
+    """The comments of a period as one label sees them: all of them as counts, the decided ones one by one.
 
     Attributes
     ----------
     label, section, model : str
     days : float
     probabilities : ndarray of float, shape (n,)
-        By `model`; NaN where there is none.
+        By `model`, cut to `STEP`.
     certain : ndarray of bool, shape (n,)
-        Whether the comment was sure to join the queue (it was flagged), and not only with the audit's probability.
-    decided : ndarray of bool, shape (n,)
-        Whether a decision of a comment that joined by that chance says something of this label or of all.
-    wrong : ndarray of bool, shape (n,)
-        Decided, and no label applies.
-    right : ndarray of bool, shape (n,)
-        Decided, and this label applies.
-    weights : ndarray of float, shape (n,)
-        One over the probability with which the comment joined the queue.
+        Whether the comments were sure to join the queue (they were flagged), and not only with the audit's probability.
     day : ndarray of int, shape (n,)
-        Number of the day, from the period's beginning.
+        Number of the day.
+    numbers : ndarray of int, shape (n,)
+        How many comments of that day have this probability.
+    decided : Decisions
     seconds : ndarray of float, shape (m,)
         That decisions took.
     """
@@ -55,12 +53,32 @@ class Stream:
     days: float
     probabilities: np.ndarray
     certain: np.ndarray
-    decided: np.ndarray
+    day: np.ndarray
+    numbers: np.ndarray
+    decided: Decisions
+    seconds: np.ndarray
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The decided comments of a stream.
+
+    Attributes
+    ----------
+    probabilities : ndarray of float, shape (n,)
+    certain : ndarray of bool, shape (n,)
+        As of `Stream`.
+    wrong, right : ndarray of bool, shape (n,)
+        Whether no label applies, and whether this one does.
+    weights : ndarray of float, shape (n,)
+        One over the probability with which the comment joined the queue.
+    """
+
+    probabilities: np.ndarray
+    certain: np.ndarray
     wrong: np.ndarray
     right: np.ndarray
     weights: np.ndarray
-    day: np.ndarray
-    seconds: np.ndarray
 
 
 def stream(session: Session, label: str, model: str, *, section: str = "", days: int = 28) -> Stream:
@@ -68,6 +86,8 @@ def stream(session: Session, label: str, model: str, *, section: str = "", days:
 
     Parameters
     ----------
+    model : str
+        Version, as scores name it.
     section : str
         Empty for all.
     """
@@ -75,14 +95,49 @@ def stream(session: Session, label: str, model: str, *, section: str = "", days:
         raise ValueError(f"{label!r} is no label; use {', '.join(LABELS)}")
     end = now()
     since = end - timedelta(days=days)
-    live, second, settling = aliased(ScoreRow), aliased(ItemRow), aliased(ItemRow)
+    live = aliased(ScoreRow)
+    column = getattr(ScoreRow, label)
+    wanted = [ScoreRow.model == model, live.live, live.scored >= since, column.is_not(None)]
+    if section:
+        wanted.append(live.section == section)
+    place = _cut(session, column / STEP)
+    certain = case((live.sampling_probability >= 1, 1), else_=0)
+    day = func.date(live.scored)
+    counted = session.execute(
+        select(day, place, certain, func.count(), func.min(live.scored))
+        .select_from(ScoreRow)
+        .join(live, live.revision_id == ScoreRow.revision_id)
+        .where(*wanted)
+        .group_by(day, place, certain)
+    ).all()
+    first = min((row[4] for row in counted), default=since)
+    dates = {date: number for number, date in enumerate(sorted({row[0] for row in counted}))}
+    return Stream(
+        label,
+        section,
+        model,
+        # A service that is a week old has one week's comments, not four.
+        max(1.0, min(float(days), (end - first) / timedelta(days=1))),
+        np.array([row[1] for row in counted], dtype=float) * STEP,
+        np.array([row[2] for row in counted], dtype=bool),
+        np.array([dates[row[0]] for row in counted], dtype=np.int64),
+        np.array([row[3] for row in counted], dtype=np.int64),
+        _decisions(session, label, live, wanted, since),
+        _seconds(session, since),
+    )
+
+
+def _cut(session, value):
+    # PostgreSQL rounds where SQLite cuts off.
+    return cast(value if session.get_bind().dialect.name == "sqlite" else func.floor(value), Integer)
+
+
+def _decisions(session, label, live, wanted, since):
+    second, settling = aliased(ItemRow), aliased(ItemRow)
     query = (
         select(
-            getattr(ScoreRow, label),
+            getattr(ScoreRow, label).label("probability"),
             live.sampling_probability,
-            live.scored,
-            ItemRow.source,
-            ItemRow.status,
             ItemRow.verdict.label("first_verdict"),
             ItemRow.reason.label("first_reason"),
             second.verdict.label("second_verdict"),
@@ -91,44 +146,41 @@ def stream(session: Session, label: str, model: str, *, section: str = "", days:
             settling.verdict.label("settled_verdict"),
             settling.reason.label("settled_reason"),
         )
-        .select_from(ScoreRow)
-        .join(live, and_(live.revision_id == ScoreRow.revision_id, live.live))
-        .outerjoin(ItemRow, and_(ItemRow.score_id == live.id, ItemRow.source.in_(("flagged", "audit"))))
+        .select_from(ItemRow)
+        .join(live, live.id == ItemRow.score_id)
+        .join(ScoreRow, ScoreRow.revision_id == ItemRow.revision_id)
         .outerjoin(second, and_(second.pair_id == ItemRow.id, second.source == "double", second.status == "decided"))
         .outerjoin(
             settling,
             and_(settling.pair_id == ItemRow.id, settling.source == "contested", settling.status != "withdrawn"),
         )
-        .where(ScoreRow.model == model, live.scored >= since)
-    )
-    if section:
-        query = query.where(live.section == section)
-    rows = session.execute(query).all()
-    verdicts = [final(row) if row.status == "decided" else None for row in rows]
-    approved = np.array([verdict == ("approve", None) for verdict in verdicts], dtype=bool)
-    right = np.array([verdict == ("reject", label) for verdict in verdicts], dtype=bool)
-    sampling = np.array([row.sampling_probability for row in rows], dtype=float)
-    seconds = session.scalars(
-        select(DecisionRow.seconds).where(
-            DecisionRow.at >= since, DecisionRow.seconds.is_not(None), DecisionRow.batch_id.is_(None)
+        .where(
+            ItemRow.status == "decided",
+            ItemRow.entered >= since,
+            ItemRow.source.in_(("flagged", "audit")),
+            *wanted,
         )
-    ).all()
-    first = min((row.scored for row in rows), default=since)
-    return Stream(
-        label,
-        section,
-        model,
-        # A service that is a week old has one week's comments, not four.
-        max(1.0, min(float(days), (end - first) / timedelta(days=1))),
-        np.array([row[0] if row[0] is not None else np.nan for row in rows], dtype=float),
-        sampling >= 1,
-        np.array([verdict is not None for verdict in verdicts], dtype=bool),
-        approved,
-        right,
-        1 / np.maximum(sampling, 1e-6),
-        np.array([(row.scored - since).days for row in rows], dtype=np.int64),
-        np.minimum(np.array(seconds, dtype=float), LONGEST),
     )
+    rows = [(row, final(row)) for row in session.execute(query)]
+    rows = [(row, verdict) for row, verdict in rows if verdict is not None]  # contested ones wait
+    sampling = np.array([row.sampling_probability for row, _ in rows], dtype=float)
+    return Decisions(
+        np.array([row.probability for row, _ in rows], dtype=float),
+        sampling >= 1,
+        np.array([verdict == ("approve", None) for _, verdict in rows], dtype=bool),
+        np.array([verdict == ("reject", label) for _, verdict in rows], dtype=bool),
+        1 / np.maximum(sampling, 1e-6),
+    )
+
+
+def _seconds(session, since):
+    query = select(DecisionRow.seconds).where(
+        DecisionRow.at >= since,
+        DecisionRow.seconds.is_not(None),
+        # In disguise: that there is no batch is true of nearly all, and nothing to begin with.
+        func.coalesce(DecisionRow.batch_id, 0) == 0,
+    )
+    return np.minimum(np.array(session.scalars(query).all(), dtype=float), LONGEST)
 
 
 # ---------------------------------------------------------------------------------------- thresholds
@@ -154,25 +206,32 @@ def simulate(found: Stream, thresholds, *, seed: int = 0) -> list[dict]:
         rests on; and ``unseen``, the share of the comments in parts of which nothing was decided.
     """
     rng = np.random.default_rng(seed)
-    known = np.isfinite(found.probabilities)
-    edges = (
-        np.quantile(found.probabilities[known & found.certain], [0.2, 0.4, 0.6, 0.8])
-        if (known & found.certain).any()
-        else np.zeros(4)
-    )
-    part = np.where(found.certain, 1 + np.searchsorted(edges, found.probabilities, side="right"), 0)
+    flagged = found.certain
+    edges = _quantiles(found.probabilities[flagged], found.numbers[flagged], [0.2, 0.4, 0.6, 0.8])
     minutes = _minutes(found.seconds, rng)
-    return [_at(found, float(threshold), known, part, minutes, rng) for threshold in thresholds]
+    return [_at(found, float(threshold), edges, minutes, rng) for threshold in thresholds]
 
 
-def _at(found, threshold, known, part, minutes, rng):
-    flagged = known & (found.probabilities >= threshold)
+def _quantiles(values, numbers, shares):
+    if not len(values):
+        return np.zeros(0)
+    order = np.argsort(values)
+    below = np.cumsum(numbers[order]) / numbers.sum()
+    return values[order][np.searchsorted(below, shares)]
+
+
+def _reach(probabilities, threshold):
+    # To the step, all alike: what was counted as 0.300 reaches a threshold of 0.3.
+    return np.floor(probabilities / STEP + 1e-6) >= np.floor(threshold / STEP + 1e-6)
+
+
+def _at(found, threshold, edges, minutes, rng):
+    flagged, decided_flagged = (_reach(each, threshold) for each in (found.probabilities, found.decided.probabilities))
     flags = _per_day(found, flagged, rng)
-    wrong, right, unseen = _counts(found, flagged, part, found.wrong, found.right, rng)
-    _, missed, unseen_below = _counts(found, known & ~flagged, part, found.wrong, found.right, rng)
-    total = max(1, int(known.sum()))
+    wrong, right, unseen = _counts(found, flagged, decided_flagged, edges, rng)
+    _, missed, unseen_below = _counts(found, ~flagged, ~decided_flagged, edges, rng)
     with np.errstate(invalid="ignore", divide="ignore"):
-        precision = _ratio(flags, flagged, wrong, right)
+        precision = 1 - wrong / found.numbers[flagged].sum()
         recall = right / (right + missed)
     return {
         "threshold": threshold,
@@ -182,38 +241,34 @@ def _at(found, threshold, known, part, minutes, rng):
         "precision": _told(precision),
         "recall": _told(recall),
         "minutes": _told(flags * minutes),
-        "decided": int((found.decided & known).sum()),
-        "unseen": (unseen + unseen_below) / total,
+        "decided": len(found.decided.weights),
+        "unseen": (unseen + unseen_below) / max(1, int(found.numbers.sum())),
     }
-
-
-def _ratio(flags, flagged, wrong, right):
-    """Share of the flagged that is not wrong; NaN where nothing is flagged."""
-    number = int(flagged.sum())
-    return 1 - wrong / number if number else np.full(len(wrong), np.nan)
 
 
 # Each figure is an array: the estimate first, then `DRAWS` values that its uncertainty allows.
 
 
-def _counts(found, chosen, part, wrong, right, rng):
+def _counts(found, chosen, chosen_decided, edges, rng):
     """Numbers of wrong and right comments among the chosen; and how many are in parts without any decision."""
     sums, unseen = [np.zeros(DRAWS + 1), np.zeros(DRAWS + 1)], 0
-    for number in np.unique(part[chosen]):
-        inside = chosen & (part == number)
-        size, decided = int(inside.sum()), inside & found.decided
-        n = int(decided.sum())
+    parts = np.where(found.certain, 1 + np.searchsorted(edges, found.probabilities, side="right"), 0)
+    decided = found.decided
+    decided_parts = np.where(decided.certain, 1 + np.searchsorted(edges, decided.probabilities, side="right"), 0)
+    for part in np.unique(parts[chosen]):
+        size = int(found.numbers[chosen & (parts == part)].sum())
+        inside = chosen_decided & (decided_parts == part)
+        n, weights = int(inside.sum()), decided.weights[inside]
         if n == 0:
             unseen += size
-        weights = found.weights[decided]
         # Audit shares may have changed within the period; that many equal weights would tell as much.
         effective = weights.sum() ** 2 / (weights**2).sum() if n else 0.0
-        for place, outcome in enumerate((wrong, right)):
-            share = float((weights * outcome[decided]).sum() / weights.sum()) if n else 0.0
+        for place, outcome in enumerate((decided.wrong, decided.right)):
+            share = float((weights * outcome[inside]).sum() / weights.sum()) if n else 0.0
             # Jeffreys' interval: nothing found in twenty does not mean that there is nothing. With every comment
             # decided there is nothing left to guess.
             draws = rng.beta(share * effective + 0.5, (1 - share) * effective + 0.5, DRAWS)
-            if n == size:
+            if n >= size:
                 draws = np.full(DRAWS, share)
             sums[place] += size * np.concatenate([[share], draws])
     return *sums, unseen
@@ -221,15 +276,14 @@ def _counts(found, chosen, part, wrong, right, rng):
 
 def _per_day(found, chosen, rng):
     """Comments a day, with the spread of days."""
-    number = max(1, int(np.ceil(found.days)))
-    by_day = np.bincount(found.day[chosen] - (found.day.min() if len(found.day) else 0), minlength=number)
-    days = by_day[:number] if len(by_day) > number else by_day
-    draws = rng.choice(days, size=(DRAWS, len(days))).mean(axis=1)
-    value = chosen.sum() / found.days
-    scale = value / days.mean() if days.mean() > 0 else 0.0
-    if len(days) < 5 or chosen.sum() < 30:  # too few to see how days differ: chance alone
-        draws, scale = rng.gamma(chosen.sum() + 0.5, 1 / found.days, DRAWS), 1.0
-    return np.concatenate([[value], draws * scale])
+    total = found.numbers[chosen].sum()
+    value = total / found.days
+    length = int(np.ceil(found.days))
+    if length < 5 or total < 30:  # too few to see how days differ: chance alone
+        return np.concatenate([[value], rng.gamma(total + 0.5, 1 / found.days, DRAWS)])
+    days = np.bincount(found.day[chosen], found.numbers[chosen], minlength=length)
+    means = rng.choice(days, size=(DRAWS, len(days))).mean(axis=1)
+    return np.concatenate([[value], means * value / days.mean()])
 
 
 def _minutes(seconds, rng):
@@ -271,20 +325,31 @@ def weekly(session: Session, *, weeks: int = 26, until: date | None = None) -> l
     first = (until or now().date()) - timedelta(weeks=weeks)
     recent = and_(ScoreRow.live, ScoreRow.week > first)
     key = (ScoreRow.week, ScoreRow.model)
-    found = {}
-    for week, model, comments, flagged in session.execute(
-        select(*key, func.count(), func.sum(cast(ScoreRow.flagged, Integer))).where(recent).group_by(*key)
-    ):
-        found[week, model] = {
-            "week": week,
-            "model": model,
-            "comments": comments,
-            "flagged": int(flagged),
-            "flag_rate": flagged / comments,
-            "labels": {},
-        }
-    for label in LABELS:
-        _label(session, label, recent, key, found)
+    found: dict = {}
+    for row in _grouped(session, recent, key):
+        entry = found.get((row.week, row.model))
+        if entry is None:
+            entry = found[row.week, row.model] = {
+                "week": row.week,
+                "model": row.model,
+                "comments": 0,
+                "flagged": 0,
+                "labels": {label: {"mean": 0.0, "histogram": [0] * BINS, "flagged": 0} for label in LABELS},
+            }
+        entry["comments"] += row.number
+        entry["flagged"] += int(row.flagged)
+        for label in LABELS:
+            place = getattr(row, label)
+            if place is not None:
+                told = entry["labels"][label]
+                told["histogram"][min(place, BINS - 1)] += row.number
+                told["flagged"] += int(getattr(row, f"{label}_flagged"))
+                told["mean"] += getattr(row, f"{label}_sum")
+    for entry in found.values():
+        entry["flag_rate"] = entry["flagged"] / entry["comments"]
+        for told in entry["labels"].values():
+            number = sum(told["histogram"])
+            told["mean"] = told["mean"] / number if number else None
     decided = session.execute(
         select(*key, func.count(), func.sum(cast(ItemRow.verdict == "reject", Integer)))
         .join(ItemRow, ItemRow.score_id == ScoreRow.id)
@@ -300,26 +365,23 @@ def weekly(session: Session, *, weeks: int = 26, until: date | None = None) -> l
     return [found[place] for place in sorted(found)]
 
 
-def _label(session, label, recent, key, found):
-    column, threshold = getattr(ScoreRow, label), getattr(ScoreRow, f"{label}_threshold")
-    scaled = column * BINS
-    place = cast(scaled if session.get_bind().dialect.name == "sqlite" else func.floor(scaled), Integer)
-    place = case((place >= BINS, BINS - 1), else_=place).label("place")
-    for entry in found.values():
-        entry["labels"][label] = {"mean": None, "histogram": [0] * BINS, "flagged": 0}
-    sums: dict = {}
-    for week, model, bin, number, total, flagged in session.execute(
-        select(*key, place, func.count(), func.sum(column), func.sum(cast(column >= threshold, Integer)))
-        .where(recent, column.is_not(None))
-        .group_by(*key, place)
-    ):
-        entry = found[week, model]["labels"][label]
-        entry["histogram"][bin] = number
-        entry["flagged"] += int(flagged)
-        sums[week, model] = sums.get((week, model), 0.0) + total
-    for place, total in sums.items():
-        entry = found[place]["labels"][label]
-        entry["mean"] = total / sum(entry["histogram"])
+def _grouped(session, recent, key):
+    """Counts and sums by week, model and the three labels' bins: most comments share a few of these, so that one pass
+    over the scores answers all."""
+    bins = [_cut(session, getattr(ScoreRow, label) * BINS).label(label) for label in LABELS]
+    sums = [func.sum(getattr(ScoreRow, label)).label(f"{label}_sum") for label in LABELS]
+    flagged = [
+        func.sum(case((getattr(ScoreRow, label) >= getattr(ScoreRow, f"{label}_threshold"), 1), else_=0)).label(
+            f"{label}_flagged"
+        )
+        for label in LABELS
+    ]
+    any_flagged = func.sum(case((ScoreRow.flagged, 1), else_=0)).label("flagged")
+    return session.execute(
+        select(*key, *bins, func.count().label("number"), any_flagged, *sums, *flagged)
+        .where(recent)
+        .group_by(*key, *bins)
+    )
 
 
 def wilson(hits: int, n: int) -> list[float]:

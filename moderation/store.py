@@ -247,11 +247,12 @@ class ItemRow(Base):
         Index("ix_item_rank", "status", "rank", "id"),
         Index("ix_item_margin", "status", "margin", "id"),
         Index("ix_item_entered", "status", "entered", "id"),
-        *(Index(f"ix_item_{label}", "status", f"flag_{label}", label, "id") for label in LABELS),
-        Index("ix_item_probability", "status", "probability"),
+        # With the source at the end counts and histograms need no look at the table.
+        *(Index(f"ix_item_{label}", "status", f"flag_{label}", label, "id", "source") for label in LABELS),
+        Index("ix_item_probability", "status", "probability", "source"),
         Index("ix_item_section", "status", "section", "rank"),
-        Index("ix_item_article", "article_id", "status"),
-        Index("ix_item_author", "author", "status"),
+        Index("ix_item_article", "article_id", "status", "rank", "id"),
+        Index("ix_item_author", "author", "status", "rank", "id"),
         Index("ix_item_lease", "lease_id", "status"),
         Index("ix_item_decided", "decided"),
     )
@@ -698,39 +699,47 @@ def newest_comments(session: Session, limit: int = 50) -> list[CommentRow]:
     return list(session.scalars(query.options(joinedload(CommentRow.current), joinedload(CommentRow.article))))
 
 
-def search(text: str, dialect: str) -> ColumnElement[bool] | None:
-    """A condition on `RevisionRow`: that it holds every word of `text`, in any order, each as the beginning of a word.
-
-    Parameters
-    ----------
-    dialect : str
-        ``sqlite`` or ``postgresql``.
-
-    Returns
-    -------
-    SQLAlchemy condition, or None where `text` holds no word.
-    """
-    found = words(text)
-    return match([found], dialect, prefix=True) if found else None
-
-
 def words(text: str) -> list[str]:
     """The distinct words of a text, lower case, in order."""
     return list(dict.fromkeys(_WORD.findall(text.casefold())))
 
 
-def match(alternatives: list[Sequence[str]], dialect: str, *, prefix: bool = False) -> ColumnElement[bool]:
-    """A condition on `RevisionRow`: that it holds all words of one of the alternatives."""
-    # Words are letters and digits alone, so that nothing in them can be an operator of either query language.
+def match(alternatives: Sequence[Sequence[str]], dialect: str, *, prefix: bool = False) -> ColumnElement[bool]:
+    """A condition on `RevisionRow`: that it holds all words of one of the alternatives.
+
+    Parameters
+    ----------
+    alternatives : sequence of sequences of str
+        As `words` gives.
+    dialect : str
+        ``sqlite`` or ``postgresql``.
+    prefix : bool
+        Whether the beginning of a word is enough.
+    """
     if dialect == "sqlite":
-        end = "*" if prefix else ""
-        query = " OR ".join("(" + " AND ".join(f'"{word}"{end}' for word in each) + ")" for each in alternatives)
-        found = sql("SELECT rowid FROM revision_text WHERE revision_text MATCH :query").bindparams(query=query)
-        return RevisionRow.id.in_(found.columns(RevisionRow.id).scalar_subquery())
+        found = sql("SELECT rowid FROM revision_text WHERE revision_text MATCH :query")
+        query = _sqlite_query(alternatives, prefix)
+        return RevisionRow.id.in_(found.bindparams(query=query).columns(RevisionRow.id).scalar_subquery())
     end = ":*" if prefix else ""
     query = " | ".join("(" + " & ".join(f"'{word}'{end}" for word in each) + ")" for each in alternatives)
     vector = func.to_tsvector(literal_column("'simple'::regconfig"), RevisionRow.text)
     return vector.op("@@")(func.to_tsquery(literal_column("'simple'::regconfig"), query))
+
+
+def _sqlite_query(alternatives, prefix):
+    # Words are letters and digits alone, so that nothing in them can be an operator of either query language.
+    end = "*" if prefix else ""
+    return " OR ".join("(" + " AND ".join(f'"{word}"{end}' for word in each) + ")" for each in alternatives)
+
+
+def matches(session: Session, alternatives: Sequence[Sequence[str]], *, prefix: bool = False, limit: int) -> list[int]:
+    """Numbers of the newest revisions that `match`, at most `limit` of them."""
+    if session.get_bind().dialect.name == "sqlite":
+        # Asked for in this order the index stops once it has enough.
+        found = sql("SELECT rowid FROM revision_text WHERE revision_text MATCH :query ORDER BY rowid DESC LIMIT :limit")
+        return list(session.scalars(found, {"query": _sqlite_query(alternatives, prefix), "limit": limit}))
+    query = select(RevisionRow.id).where(match(alternatives, "postgresql", prefix=prefix))
+    return list(session.scalars(query.order_by(RevisionRow.id.desc()).limit(limit)))
 
 
 # ---------------------------------------------------------------------------------------- API keys

@@ -55,7 +55,7 @@ def thresholds():
         own=own.get((label, section)),
         points=points,
         now=now,
-        comments=len(found.probabilities),
+        comments=int(found.numbers.sum()),
         days=found.days,
         plot=_plot(points),
         log=log,

@@ -1,6 +1,7 @@
 """Threshold figures and drift, against streams whose truth is known."""
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -10,7 +11,7 @@ from test_queue import ALWAYS, NEVER, arrive, scored
 
 from moderation import overrides, queue, simulation, store
 from moderation.queue import Decision, Policy
-from moderation.simulation import Stream
+from moderation.simulation import Decisions, Stream
 from moderation.store import ScoreRow
 
 AUDIT = 0.05
@@ -25,30 +26,30 @@ def synthetic(seed, *, n=6000, threshold=0.5, days=28):
     drawn = rng.random(n) < AUDIT
     decided = certain & (rng.random(n) < 0.9) | ~certain & drawn
     weights = np.where(certain, 1.0, 1 / AUDIT)
+    cut = np.floor(probabilities * 1000) / 1000
+    (cells, numbers) = np.unique(np.stack([cut, certain, rng.integers(0, days, n)], axis=1), axis=0, return_counts=True)
     found = Stream(
         "abusive",
         "",
         "m",
         days,
-        probabilities,
-        certain,
-        decided,
-        decided & ~truth,
-        decided & truth,
-        weights,
-        rng.integers(0, days, n),
+        cells[:, 0],
+        cells[:, 1].astype(bool),
+        cells[:, 2].astype(int),
+        numbers,
+        Decisions(probabilities[decided], certain[decided], ~truth[decided], truth[decided], weights[decided]),
         rng.gamma(2, 15, 400),
     )
-    return found, truth
+    return found, probabilities, truth
 
 
 def test_the_intervals_hold_the_truth_as_often_as_they_say():
     held = {"wrong": 0, "missed": 0, "recall": 0, "precision": 0}
     tries = 150
     for seed in range(tries):
-        found, truth = synthetic(seed)
+        found, probabilities, truth = synthetic(seed)
         for told in simulation.simulate(found, [0.5], seed=seed):
-            flagged = found.probabilities >= told["threshold"]
+            flagged = probabilities >= told["threshold"]
             true = {
                 "wrong": (flagged & ~truth).sum() / found.days,
                 "missed": (~flagged & truth).sum() / found.days,
@@ -64,23 +65,24 @@ def test_the_intervals_hold_the_truth_as_often_as_they_say():
 
 def test_without_the_weights_recall_would_be_an_illusion():
     """Of what the audit drew each comment stands for twenty; counted once, hardly anything would seem to be missed."""
-    found, truth = synthetic(1)
+    found, probabilities, truth = synthetic(1)
     [told] = simulation.simulate(found, [0.5])
-    flagged = found.probabilities >= 0.5
+    flagged = probabilities >= 0.5
     true = (flagged & truth).sum() / truth.sum()
-    naive = (found.right & flagged).sum() / found.right.sum()
+    decided = found.decided
+    naive = (decided.right & (decided.probabilities >= 0.5)).sum() / decided.right.sum()
     assert abs(told["recall"]["value"] - true) < 0.1 < naive - true
 
 
 def test_a_higher_threshold_flags_less_and_takes_less_time():
-    found, _ = synthetic(3)
+    found, probabilities, _ = synthetic(3)
     told = simulation.simulate(found, np.linspace(0.1, 0.9, 17))
     for name in ("flags", "wrong", "minutes"):
         values = [each[name]["value"] for each in told]
         assert values == sorted(values, reverse=True)
     missed = [each["missed"]["value"] for each in told]
     assert missed[-1] > missed[0]
-    flags = (found.probabilities >= 0.5).sum() / 28
+    flags = (probabilities >= 0.5).sum() / 28
     [middle] = simulation.simulate(found, [0.5])
     assert middle["flags"]["value"] == pytest.approx(flags)
     assert middle["minutes"]["value"] == pytest.approx(flags * found.seconds.mean() / 60)
@@ -89,17 +91,17 @@ def test_a_higher_threshold_flags_less_and_takes_less_time():
 
 
 def test_nothing_found_in_a_few_does_not_mean_that_there_is_nothing():
-    found, _ = synthetic(4)
-    nothing = np.zeros_like(found.right)
-    found = Stream(**{**vars(found), "right": nothing & ~found.certain, "wrong": found.decided})
+    found, probabilities, _ = synthetic(4)
+    decided = found.decided
+    found = replace(found, decided=replace(decided, wrong=~decided.wrong | decided.wrong, right=decided.right & False))
     [told] = simulation.simulate(found, [0.5])
     assert told["missed"]["value"] == 0 and told["missed"]["interval"][1] > 0
 
 
 def test_nothing_decided_is_told_as_such():
-    found, _ = synthetic(5)
-    nothing = np.zeros_like(found.decided)
-    found = Stream(**{**vars(found), "decided": nothing, "wrong": nothing, "right": nothing, "seconds": np.zeros(0)})
+    found, probabilities, _ = synthetic(5)
+    nothing = Decisions(*(values[:0] for values in vars(found.decided).values()))
+    found = replace(found, decided=nothing, seconds=np.zeros(0))
     [told] = simulation.simulate(found, [0.5])
     assert told["decided"] == 0 and told["unseen"] == 1 and told["minutes"]["value"] is None
     assert told["flags"]["value"] > 0
@@ -133,17 +135,18 @@ def test_a_stream_is_read_from_the_store(engine):
         fill(session)
     with store.reading(engine) as session:
         found = simulation.stream(session, "abusive", "m-1")
-        assert len(found.probabilities) == 40 and found.certain.sum() == 14
-        assert found.right.sum() == 7 and set(found.weights[~found.certain]) == {2.0}
-        assert found.decided[found.certain].all() and not found.right[~found.certain].any()
-        assert 5 < found.decided[~found.certain].sum() < 22 and len(found.seconds) > 20
+        assert found.numbers.sum() == 40 and found.numbers[found.certain].sum() == 14
+        decided = found.decided
+        assert decided.right.sum() == 7 and set(decided.weights[~decided.certain]) == {2.0}
+        assert decided.certain.sum() == 14 and not decided.right[~decided.certain].any()
+        assert 5 < (~decided.certain).sum() < 22 and len(found.seconds) > 20
         [told] = simulation.simulate(found, [0.5])
         assert told["flags"]["value"] == 14 and told["wrong"]["value"] == pytest.approx(7)
         assert told["precision"]["value"] == pytest.approx(0.5)
         [none] = simulation.simulate(found, [0.9])
         assert none["flags"]["value"] == 0 and none["missed"]["value"] == pytest.approx(7)
         local = simulation.stream(session, "abusive", "m-1", section="local")
-        assert len(local.probabilities) == 20
+        assert local.numbers.sum() == 20
         assert simulation.sections(session) == ["local", "sport"]
         assert len(simulation.stream(session, "abusive", "m-3").probabilities) == 0
         simulation.simulate(simulation.stream(session, "mocking", "m-3"), [0.5])
@@ -157,10 +160,10 @@ def test_contested_comments_do_not_count(engine):
         queue.decide(session, item.id, Decision("approve", "ann"), ALWAYS)
         [double] = queue.items(session, queue.Filter())
         queue.decide(session, double.id, Decision("reject", "bob", reason="abusive"), ALWAYS)
-        assert simulation.stream(session, "abusive", "m-1").decided.tolist() == [False]
+        assert simulation.stream(session, "abusive", "m-1").decided.right.tolist() == []
         [contested] = queue.items(session, queue.Filter(contested=True))
         queue.decide(session, contested.id, Decision("reject", "lea", reason="abusive"), ALWAYS)
-        assert simulation.stream(session, "abusive", "m-1").right.tolist() == [True]
+        assert simulation.stream(session, "abusive", "m-1").decided.right.tolist() == [True]
 
 
 def test_drift_by_week_and_model(engine):

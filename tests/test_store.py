@@ -45,7 +45,7 @@ def test_comments_of_the_first_version_become_revisions_and_come_back(database, 
     with store.reading(engine) as session:
         row = session.get_one(store.CommentRow, "old")
         assert (row.text, row.parent_text, row.revision, row.posted) == ("an old flumpet", "a parent", 1, row.created)
-        match = store.search("flump", engine.dialect.name)
+        match = store.match([["flump"]], engine.dialect.name, prefix=True)
         assert session.scalar(select(store.RevisionRow.comment_id).where(match)) == "old"
     command.downgrade(config, "0001")
     with store.reading(engine) as session:

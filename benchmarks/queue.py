@@ -1,0 +1,144 @@
+"""How long the queue's queries take with many comments: ``python -m benchmarks.queue DATABASE_URL [COMMENTS]``.
+
+The database must be empty; on SQLite: ``sqlite:////tmp/many.sqlite``.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from sqlalchemy import Engine, insert, select
+from sqlalchemy.orm import Session
+
+from moderation import queue, simulation, store
+from moderation.queue import Filter, Policy
+from moderation.store import ArticleRow, CommentRow, ItemRow, ModeratorRow, RevisionRow, ScoreRow
+
+POLICY = Policy()
+_WORDS = (
+    *("the", "council", "bridge", "harbour", "school", "teacher", "tax", "money", "road", "traffic", "nurse"),
+    *("hospital", "vote", "party", "minister", "people", "town", "never", "always", "nothing", "again", "question"),
+    *("answer", "reason", "truth", "story", "paper", "reader", "house", "rent", "market", "price", "winter", "summer"),
+)
+
+
+def fill(engine: Engine, number: int, *, decided: int = 0, seed: int = 0) -> None:
+    """Put `number` flagged comments into the queue, and `decided` more that were decided long ago."""
+    rng = random.Random(seed)
+    names = [f"{word}{place}" for place in range(40) for word in ("rare", "odd")]
+    at = store.now() - timedelta(days=30)
+    with store.writing(engine) as session:
+        session.add_all([ModeratorRow(name="ann"), ModeratorRow(name="bob")])
+        session.add_all(ArticleRow(id=f"a{i}", title=f"Article {i}", body="A body.") for i in range(200))
+        session.flush()
+        total = number + decided
+        for begin in range(0, total, 5000):
+            rows = [
+                _comment(rng, names, place, at + timedelta(days=29 * place / total), place >= number)
+                for place in range(begin, min(total, begin + 5000))
+            ]
+            for table, place in ((CommentRow, 0), (RevisionRow, 1), (ScoreRow, 2), (ItemRow, 3)):
+                session.execute(insert(table), [row[place] for row in rows])
+        if engine.dialect.name == "postgresql":
+            for table in ("revision", "score", "item"):
+                session.execute(
+                    store.sql(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), {total + 1})")  # noqa: S608
+                )
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("VACUUM ANALYZE")
+
+
+def _comment(rng, names, place, at, done):
+    id, number, section = f"c{place}", place + 1, ("local", "sport", "politics", "culture")[place % 4]
+    text = " ".join([*rng.choices(_WORDS, k=rng.randrange(8, 50)), rng.choice(names)])
+    abusive, mocking = (rng.betavariate(4, 2), 0.05) if place % 3 else (0.05, rng.betavariate(4, 2))
+    values = {"abusive": abusive, "mocking": mocking, "off_topic": 0.02}
+    top = max(values.values())
+    margin = abs(math.log(top / (1 - top)))
+    author, article = f"u{rng.randrange(5000)}", f"a{rng.randrange(200)}"
+    verdict = {"verdict": "approve", "decided": at} if done else {}
+    thresholds = {f"{label}_threshold": 0.2 for label in values}
+    flags = {f"flag_{label}": p >= 0.2 for label, p in values.items()}
+    common = {"article_id": article, "section": section, "author": author}
+    return (
+        {"id": id, "posted": at, "created": at, **common, **verdict},
+        {"id": number, "comment_id": id, "number": 1, "text": text, "created": at},
+        {
+            "id": number, "revision_id": number, "comment_id": id, "model": "m-1", "section": section, **values,
+            **thresholds, "flagged": True, "source": "flagged", "sampling_probability": 1.0, "scored": at,
+            "week": (at - timedelta(days=at.weekday())).date(),
+        },
+        {
+            "id": number, "comment_id": id, "revision_id": number, "score_id": number, "source": "flagged",
+            "status": "decided" if done else "open", "model": "m-1", **common, **values, **flags, "probability": top,
+            "rank": top, "margin": margin, "entered": at, "decided_by": "ann" if done else "", **verdict,
+        },
+    )  # fmt: skip
+
+
+def queries() -> dict[str, Callable[[Session], object]]:
+    """What the desk asks for, by name; those that begin with ``lease`` and ``decide`` write."""
+
+    def person(session):
+        return session.scalar(select(ModeratorRow).where(ModeratorRow.name == "ann"))
+
+    def comment(session):
+        return session.scalar(select(CommentRow).where(CommentRow.id == "c77"))
+
+    return {
+        "items by probability": lambda s: queue.items(s, Filter()),
+        "items by age": lambda s: queue.items(s, Filter(), "age"),
+        "items, most uncertain": lambda s: queue.items(s, Filter(), "uncertain"),
+        "items of a label": lambda s: queue.items(s, Filter(label="mocking")),
+        "items of a section": lambda s: queue.items(s, Filter(section="sport")),
+        "items of an article": lambda s: queue.items(s, Filter(article="a7")),
+        "items of an author": lambda s: queue.items(s, Filter(author="u77")),
+        "items with a rare word": lambda s: queue.items(s, Filter(text="rare7")),
+        "items with two common words": lambda s: queue.items(s, Filter(text="bridge council")),
+        "items with a word that none has": lambda s: queue.items(s, Filter(text="zyx")),
+        "lease of 20": lambda s: queue.lease(s, person(s), POLICY, size=20),
+        "lease of 20 of a label": lambda s: queue.lease(s, person(s), POLICY, Filter(label="abusive"), size=20),
+        "lease of 20 with a word": lambda s: queue.lease(s, person(s), POLICY, Filter(text="bridge"), size=20),
+        "counts": lambda s: queue.counts(s, person(s)),
+        "count of a range": lambda s: queue.count(s, Filter(low=0.4, high=0.6)),
+        "histogram": lambda s: queue.histogram(s, Filter()),
+        "histogram of a label": lambda s: queue.histogram(s, Filter(label="abusive")),
+        "sample of a range": lambda s: queue.sample(s, Filter(low=0.4, high=0.6)),
+        "sections": queue.sections,
+        "an author's history": lambda s: queue.author_history(s, "u77"),
+        "similar comments": lambda s: queue.similar(s, comment(s)),
+        "drift by week": simulation.weekly,
+        "stream of the simulator": lambda s: simulation.stream(s, "abusive", "m-1"),
+    }
+
+
+def measure(engine: Engine, repeats: int = 7) -> dict[str, float]:
+    """Median milliseconds of each query."""
+    found = {}
+    for name, query in queries().items():
+        times = []
+        for _ in range(repeats):
+            opened = store.writing if name.startswith("lease") else store.reading
+            begin = time.perf_counter()
+            with opened(engine) as session:
+                query(session)
+            times.append(1000 * (time.perf_counter() - begin))
+        found[name] = statistics.median(times)
+    return found
+
+
+if __name__ == "__main__":
+    store.migrate(sys.argv[1])
+    target = store.connect(sys.argv[1])
+    size = int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
+    fill(target, size, decided=size)
+    print(f"{size:,} open and as many decided comments, {target.dialect.name}; median milliseconds")
+    for label, milliseconds in measure(target).items():
+        print(f"{milliseconds:9.1f}  {label}")
