@@ -15,8 +15,9 @@ import tempfile
 from pathlib import Path
 
 import click
+import numpy as np
 
-from moderation import dataset, registry, shipped, training
+from moderation import registry, shipped, training
 
 CORPUS = "wikipedia_talk"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "migrate-from-perspective.md"
@@ -26,10 +27,9 @@ THRESHOLDS = (0.5, 0.8)
 
 def train_without(corpora: Path, models: Path) -> None:
     """Train the shipped model's recipe on everything but the corpus."""
-    starter = dataset.read_dataset(shipped.STARTER, corpus="data")
-    train_rows, _ = dataset.held_out(starter.comments)
-    parts = [dataset.read_dataset(corpora / name) for name in shipped.TRAINING if name != CORPUS]
-    fitted = training.fit(dataset.join([*parts, starter.part(train_rows)]), recipe=training.Recipe())
+    data, _ = shipped.read(corpora)
+    rest = np.flatnonzero(data.comments["corpus"] != CORPUS)
+    fitted = training.fit(data.part(rest), recipe=training.Recipe())
     fitted.model.version = "without-wikipedia"
     registry.save(models, fitted.model.version, fitted.model, {"version": fitted.model.version})
 

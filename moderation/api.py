@@ -17,7 +17,7 @@ from pydantic.json_schema import models_json_schema
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from moderation import __version__, auth, limits, overrides, queue, store
+from moderation import __version__, auth, erasure, limits, overrides, queue, store
 from moderation.comments import (
     ARTICLE_LIMIT,
     ID_LIMIT,
@@ -219,6 +219,18 @@ class DecisionOut(BaseModel):
     by: str
     at: str
     model: str = Field(description="Version whose score the moderator saw.")
+
+
+class ErasureOut(BaseModel):
+    """Proof that comments were erased."""
+
+    proof: int
+    kind: Literal["comment", "author", "retention"]
+    comments: int
+    revisions: int = Field(description="Texts, those of earlier revisions among them.")
+    by: str
+    at: str
+    chain: str = Field(description="SHA-256 over this proof and the one before.")
 
 
 class StoredScoreOut(BaseModel):
@@ -572,6 +584,41 @@ def decision(id):
     return respond(200, reply)
 
 
+@blueprint.delete("/comments/<path:id>")
+@auth.permit("admin")
+def erase_comment(id):
+    """Erase a comment; the proof."""
+    return _erase(erasure.erase_comment, id)
+
+
+@blueprint.delete("/authors/<path:author>/comments")
+@auth.permit("admin")
+def erase_author(author):
+    """Erase all comments of an author; the proof."""
+    return _erase(erasure.erase_author, author)
+
+
+def _erase(function, key):
+    by = request.args.get("by", "comment system")
+    if not 0 < len(by) <= WHO_LIMIT or string_problem(by, 4 * WHO_LIMIT):
+        raise ApiProblem(422, "The request does not fit the interface", f"by has 1 to {WHO_LIMIT} characters")
+    try:
+        with store.writing(current_app.extensions["engine"]) as session:
+            proof = function(session, key, by)
+            reply = {
+                "proof": proof.id,
+                "kind": proof.kind,
+                "comments": proof.comments,
+                "revisions": proof.revisions,
+                "by": proof.who,
+                "at": proof.at.isoformat(),
+                "chain": proof.chain,
+            }
+    except erasure.NothingToErase as error:
+        raise ApiProblem(404, "Nothing to erase", str(error)) from None
+    return respond(200, reply)
+
+
 def _unknown_comment(id: str) -> ApiProblem:
     return ApiProblem(404, "No such comment", f"No comment {id!r} was sent with queue")
 
@@ -690,7 +737,18 @@ _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"
 
 def openapi_document() -> dict:
     """The OpenAPI 3.1 document of the interface."""
-    models = (CommentIn, BatchIn, ScoreOut, BatchOut, InvalidOut, DecisionIn, DecisionOut, StoredOut, Problem)
+    models = (
+        CommentIn,
+        BatchIn,
+        ScoreOut,
+        BatchOut,
+        InvalidOut,
+        DecisionIn,
+        DecisionOut,
+        StoredOut,
+        ErasureOut,
+        Problem,
+    )
     _, definitions = models_json_schema(
         [(each, "validation") for each in models], ref_template="#/components/schemas/{model}"
     )
@@ -716,6 +774,21 @@ def openapi_document() -> dict:
         "401": problem("No valid API key was sent."),
         "403": problem("The key was made for something else."),
     }
+
+    def erase(summary, parameter):
+        by = {"name": "by", "in": "query", "required": False, "schema": {"type": "string"}, "example": "editor"}
+        return {
+            "summary": summary,
+            "description": "Again, it is answered with the same proof.",
+            "parameters": [parameter, by],
+            "responses": {
+                "200": answer("The proof.", ref("ErasureOut")),
+                **refusal,
+                "404": problem("There is nothing to erase."),
+            },
+            "security": [{"key": []}, {"bearer": []}],
+        }
+
     return {
         "openapi": "3.1.0",
         "info": {
@@ -759,13 +832,19 @@ def openapi_document() -> dict:
                     },
                 }
             },
-            "/comments/{id}": get(
-                "A comment that was sent with `queue`, with its scores and decisions",
-                secured=True,
-                parameters=[_ID],
-                **refusal,
-                **{"200": answer("The comment.", ref("StoredOut")), "404": problem("There is no such comment.")},
-            ),
+            "/comments/{id}": {
+                **get(
+                    "A comment that was sent with `queue`, with its scores and decisions",
+                    secured=True,
+                    parameters=[_ID],
+                    **refusal,
+                    **{"200": answer("The comment.", ref("StoredOut")), "404": problem("There is no such comment.")},
+                ),
+                "delete": erase("Erase a comment; its id stays taken", _ID),
+            },
+            "/authors/{author}/comments": {
+                "delete": erase("Erase all comments of an author", {**_ID, "name": "author", "example": "u-7"})
+            },
             "/comments/{id}/decision": {
                 "post": {
                     "summary": "Decide a comment from outside the desk, or undo what was decided",

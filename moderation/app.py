@@ -11,7 +11,9 @@ from moderation import (
     batches,
     coral,
     cors,
+    dashboard,
     desk,
+    erasures,
     limits,
     login,
     metrics,
@@ -21,6 +23,7 @@ from moderation import (
     problems,
     rollout,
     store,
+    tuning,
 )
 from moderation.comments import DataError, read_articles, read_rows
 from moderation.queue import Policy
@@ -70,8 +73,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["serving"] = Serving(settings.models, settings.model, Scorer)
     login.init_app(app)
     problems.init_app(app)
-    cors.init_app(app, settings.cors_origins.split())
     metrics.init_app(app, engine)
+    # After the clock has started and before keys are asked for: a browser that asks whether it may call sends none.
+    cors.init_app(app, settings.cors_origins.split())
     auth.init_app(app, engine, person=login.current)
     app.extensions["thresholds"] = Recent("thresholds", engine, overrides.current)
     limits.init_app(app, settings)
@@ -81,6 +85,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(desk.blueprint)
     app.register_blueprint(batches.blueprint)
     app.register_blueprint(rollout.blueprint)
+    app.register_blueprint(tuning.blueprint)
+    app.register_blueprint(dashboard.blueprint)
+    app.register_blueprint(erasures.blueprint)
     app.register_blueprint(perspective.blueprint)
     app.register_blueprint(coral.blueprint)
     app.after_request(_protect)

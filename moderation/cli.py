@@ -214,7 +214,7 @@ def serve(host, port, model):
     from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.orm import Session
 
-    from moderation import logs, outbox, store
+    from moderation import erasure, logs, outbox, store
     from moderation.app import HEADERS, create_app
     from moderation.auth import is_loopback
     from moderation.background import Repeating
@@ -261,7 +261,7 @@ def serve(host, port, model):
     logging.getLogger("moderation.start").info(
         "Serving model %s on http://%s:%s %s", version, settings.host, server.effective_port, mode
     )
-    background = []
+    background = [Repeating("erasure", erasure.Janitor(app.extensions["engine"], settings.retention)).start()]
     if receiver is not None:
         background.append(Repeating("webhook", outbox.Courier(app.extensions["engine"], receiver)).start())
     try:
@@ -466,6 +466,62 @@ def doctor(url):
         click.echo(f"{mark:5}{finding.what}: {finding.found}" + (f"\n     -> {finding.mend}" if finding.mend else ""))
         worst |= finding.state == BAD
     sys.exit(worst)
+
+
+# ---------------------------------------------------------------------------------------- erasure
+
+
+@main.group("erase")
+def erase_group():
+    """Erase comments, and check the proofs that they were."""
+
+
+def _erase(function, key, by):
+    from moderation import erasure, store
+
+    engine = _engine()
+    try:
+        with store.writing(engine) as session:
+            proof = function(session, key, by)
+    except erasure.NothingToErase as error:
+        raise click.ClickException(str(error)) from None
+    erasure.scrub(engine)
+    click.echo(f"{proof.comments:,} comments with {proof.revisions:,} texts erased; proof {proof.id}: {proof.chain}")
+
+
+_BY = click.option("--by", metavar="NAME", default="command line", help="Who asked for it; stands in the proof.")
+
+
+@erase_group.command("comment")
+@click.argument("id", metavar="ID")
+@_BY
+def erase_comment(id, by):
+    """Erase the comment ID."""
+    from moderation import erasure
+
+    _erase(erasure.erase_comment, id, by)
+
+
+@erase_group.command("author")
+@click.argument("key", metavar="KEY")
+@_BY
+def erase_author(key, by):
+    """Erase all comments of the author with this KEY."""
+    from moderation import erasure
+
+    _erase(erasure.erase_author, key, by)
+
+
+@erase_group.command("check")
+def erase_check():
+    """Check that no proof was changed or taken away."""
+    from moderation import erasure
+
+    with _session() as session:
+        wrong = erasure.broken(session)
+    if wrong is not None:
+        raise click.ClickException(f"proof {wrong.id} is not what was written, or one before it is missing")
+    click.echo("All proofs hold")
 
 
 # ---------------------------------------------------------------------------------------- models and keys

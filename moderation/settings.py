@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     )
     double_review: float = Field(0.03, ge=0, le=1, description="Share of the decided that a second moderator sees.")
     lease: float = Field(600.0, ge=10, description="Seconds for which a card belongs to the moderator who has it.")
+    retention: int = Field(0, ge=0, description="Days after which a stored comment is erased; 0 keeps them.")
     webhook_url: str = Field("", description="Where decisions are sent; empty: nowhere.")
     webhook_secret: SecretStr = Field(
         SecretStr(""),

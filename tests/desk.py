@@ -1,6 +1,7 @@
 """People at the desk, for tests: log in over HTTP as a browser would."""
 
 import re
+from datetime import timedelta
 
 import requests
 
@@ -52,8 +53,11 @@ def first_admin(server):
     return person
 
 
-def fill(url, scorer, number=60, *, texts=(), policy=None):
-    """Put comments of the starter set, and `texts`, into the queue of a database; how many are open."""
+def fill(url, scorer, number=60, *, texts=(), policy=None, weeks=0):
+    """Put comments of the starter set, and `texts`, into the queue of a database; how many are open.
+
+    With `weeks` what is not flagged is kept too, and all is spread over as many weeks.
+    """
     import random
 
     from conftest import ROOT
@@ -78,7 +82,7 @@ def fill(url, scorer, number=60, *, texts=(), policy=None):
             if entered >= number and n < len(rows):
                 continue
             [scored] = scorer.score([Comment(text, id, articles.get(article), parent)])
-            if not scored.flagged and n < len(rows):
+            if not scored.flagged and n < len(rows) and not weeks:
                 continue
             arrival = queue.Arrival(
                 id,
@@ -90,6 +94,35 @@ def fill(url, scorer, number=60, *, texts=(), policy=None):
                 ("City", "Politics", "Sport")[n % 3],
             )
             rule = policy if n < len(rows) else queue.Policy(audit=1)
-            entered += queue.receive(session, arrival, scored, rule, rng=rng).item is not None
+            received = queue.receive(session, arrival, scored, rule, rng=rng)
+            entered += received.item is not None
+            if weeks:
+                at = received.score.scored - timedelta(days=rng.random() * 7 * weeks)
+                received.score.scored, received.score.week = at, (at - timedelta(days=at.weekday())).date()
+                received.comment.posted = at
     engine.dispose()
     return entered
+
+
+def decide_as_labelled(url, number):
+    """Decide comments as the starter set labels them, for there to be something to learn from."""
+    import random
+
+    from conftest import ROOT
+
+    from moderation import queue, store
+    from moderation.comments import LABELS, read_rows
+    from moderation.queue import Decision, Filter, Policy
+
+    rng = random.Random(3)
+    rows = [row for _, row in read_rows(ROOT / "data" / "comments.csv")]
+    truth = {row["id"]: [label for label in LABELS if str(row[label]) == "1"] for row in rows}
+    assert any(truth.values())
+    engine = store.connect(url)
+    with store.writing(engine) as session:
+        items = queue.items(session, Filter(), limit=10_000)
+        for item in rng.sample(items, min(number, len(items))):
+            reasons, seconds = truth[item.comment_id], rng.uniform(3, 25)
+            verdict, reason = ("reject", reasons[0]) if reasons else ("approve", None)
+            queue.decide(session, item.id, Decision(verdict, "Nia", None, reason, seconds), Policy(double=0))
+    engine.dispose()

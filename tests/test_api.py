@@ -210,6 +210,7 @@ def test_openapi_is_valid_and_names_every_route(server):
     assert set(document["paths"]) == {
         "/score",
         "/comments/{id}",
+        "/authors/{author}/comments",
         "/comments/{id}/decision",
         "/model",
         "/health",

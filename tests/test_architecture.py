@@ -9,6 +9,7 @@ from conftest import ROOT
 WEB = {
     *("auth", "api", "problems", "pages", "app", "login", "desk", "batches", "rollout", "perspective", "coral", "cors"),
     *("metrics", "limits"),
+    *("tuning", "dashboard", "erasures"),
 }
 MODULES = sorted(path.stem for path in (ROOT / "moderation").glob("*.py") if path.stem not in {"__init__", "__main__"})
 

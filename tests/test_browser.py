@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Server
-from desk import PASSWORD, fill, first_admin
+from desk import PASSWORD, decide_as_labelled, fill, first_admin
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install --require-hashes -r tests/browser.lock"
@@ -41,7 +41,7 @@ def browser():
 def desk(tmp_path_factory, scorer):
     folder = tmp_path_factory.mktemp("browser")
     shutil.copytree(ROOT / "models" / "default", folder / "models" / "default")
-    fill(f"sqlite:///{folder / 'test.sqlite'}", scorer, 80)
+    fill(f"sqlite:///{folder / 'test.sqlite'}", scorer, 90, weeks=6)
     server = Server(folder, env={"MODERATION_DEMONSTRATION": "false", "MODERATION_MODELS": str(folder / "models")})
     server.admin = first_admin(server)
     for name, role in (("Ada", "moderator"), ("Bob", "moderator"), ("Lea", "lead")):
@@ -276,35 +276,64 @@ def test_a_batch_by_dragging_and_its_undo(visit, desk):
     assert "from 0.05 to 1.00" in page.inner_text(".found")
 
 
-def decide_some(desk, number):
-    """Decide comments as the starter set labels them, for there to be something to learn from."""
-    from moderation import queue, store
-    from moderation.comments import LABELS, read_rows
-    from moderation.queue import Decision, Filter, Policy
+def test_a_threshold_is_dragged_and_saved(visit, desk):
+    decide_as_labelled(desk.env["MODERATION_DATABASE_URL"], 40)
+    page = visit("Lea")
+    page.click("text=Leave")
+    page.goto(f"{desk.url}/desk/thresholds?label=abusive")
+    page.wait_for_function("() => document.querySelector('[data-value=flags]').textContent !== '–'")
+    before = float(page.inner_text("[data-value=flags]"))
+    assert page.is_disabled("#save")
+    box = page.locator("#plot").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.12, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.14, box["y"] + 50, steps=3)
+    shot(page, "thresholds")
+    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 50, steps=6)
+    page.mouse.up()
+    assert page.inner_text("#at") == "0.70"
+    after = float(page.inner_text("[data-value=flags]"))
+    assert 0 < after < before
+    assert re.fullmatch(r"\(\d.*–\d.*\)", page.inner_text("[data-interval=flags]"))
+    assert serious(page) == []
+    page.focus("#threshold")
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#at") == "0.72"
+    page.click("#save")
+    page.wait_for_selector(".done")
+    assert "abusive is flagged from 0.72" in page.inner_text(".done")
+    assert "Lea" in page.inner_text("table") and "0.72" in page.inner_text("table")
+    # It holds from now on.
+    for _ in range(200):
+        found = desk.score(text="You are a stupid man.")["labels"]["abusive"]
+        if found["threshold"] == 0.72:
+            break
+    assert found["threshold"] == 0.72
+    page.click("text=Back to")
+    page.wait_for_selector(".done")
+    assert "0.72" not in page.inner_text(".done")
 
-    rows = [row for _, row in read_rows(ROOT / "data" / "comments.csv")]
-    truth = {row["id"]: [label for label in LABELS if row[label] == 1] for row in rows}
-    engine = store.connect(desk.env["MODERATION_DATABASE_URL"])
-    with store.writing(engine) as session:
-        for item in queue.items(session, Filter(), limit=number):
-            reasons = truth[item.comment_id]
-            decision = Decision("reject", "Nia", reason=reasons[0]) if reasons else Decision("approve", "Nia")
-            queue.decide(session, item.id, decision, Policy(double=0))
-    engine.dispose()
+
+def test_drift_is_drawn(visit, desk):
+    page = visit("Ada")
+    page.goto(f"{desk.url}/desk/drift")
+    assert page.locator("svg .dot").count() >= 1 and page.locator("svg .cell").count() > 5
+    assert serious(page) == []
+    shot(page, "drift")
 
 
 def test_retrain_promote_and_roll_back(visit, desk):
     page = visit("Lea")
     page.click("text=Leave")
-    decide_some(desk, 40)
+    decide_as_labelled(desk.env["MODERATION_DATABASE_URL"], 20)
     page.goto(f"{desk.url}/desk/models")
     page.click("#retrain")
     page.wait_for_selector("progress")
     assert serious(page) == []
     # It runs beside the service, which goes on scoring.
     assert desk.score(text="You idiot.")["flagged"]
-    page.wait_for_selector("table a", timeout=900_000)
-    page.click("td a >> nth=0")
+    page.wait_for_selector("#runs a", timeout=900_000)
+    page.click("#runs a")
     page.wait_for_selector("#promote")
     assert "held-out decisions" in page.inner_text("main")
     assert serious(page) == []

@@ -208,6 +208,30 @@ def test_comment_text_never_becomes_markup(desk, n):
         assert html.unescape(re.sub(r"<[^>]*>", "", comment)) == XSS[n]
 
 
+def test_leads_erase_and_the_proof_stays(desk):
+    assert desk.ada.get("/desk/erasure").status_code == 403
+    desk.admin.post("/desk/release", page="/account")
+    page = desk.admin.get("/desk?author=author-3").text
+    text = html.unescape(re.sub(r"<[^>]*>", "", re.search(r'<p class="comment">(.*?)</p>', page, re.S)[1]))
+    asked = {"kind": "author", "key": "author-3"}
+    looked = desk.admin.post("/desk/erasure/look", asked, page="/desk/erasure").text
+    number = int(re.search(r"<b>(\d+)</b> comments? would be erased", looked)[1])
+    assert number > 1
+    assert desk.admin.post("/desk/erasure", asked, page="/account").status_code == 400
+    done = desk.admin.post("/desk/erasure", {**asked, "sure": "yes"}, page="/account").text
+    assert f"Erased: {number} comments" in done and "all of them hold" in done
+    for status in ("open", "deferred", "decided", "withdrawn"):
+        assert (
+            text
+            not in html.unescape(desk.admin.get(f"/desk?status={status}&text={text[:40]}").text)
+            .split("<main")[1]
+            .split('id="hand"')[1]
+        )
+    assert not items(desk.admin.get("/desk?author=author-3").text)
+    again = desk.admin.post("/desk/erasure/look", asked, page="/desk/erasure").text
+    assert "Nothing of that author is here" in again and "Proof 1" in again
+
+
 def test_the_policy_lets_no_script_in(desk):
     policy = desk.admin.get("/desk").headers["Content-Security-Policy"]
     assert "unsafe" not in policy and "default-src 'none'" in policy and "script-src 'self';" in policy

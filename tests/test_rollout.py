@@ -6,11 +6,9 @@ import shutil
 
 import pytest
 from conftest import ROOT, Server
-from desk import fill, first_admin
+from desk import decide_as_labelled, fill, first_admin
 
-from moderation import dataset, learning, queue, registry, retraining, store
-from moderation.comments import LABELS, read_rows
-from moderation.queue import Decision, Filter, Policy
+from moderation import dataset, learning, registry, retraining, store
 
 
 class Track:
@@ -28,15 +26,8 @@ def desk(tmp_path_factory, scorer, stored):
     other.version, other.thresholds = "stricter", {label: 2 * value for label, value in stored.model.thresholds.items()}
     registry.save(models, "stricter", other, {**stored.card, "version": "stricter"}, "<h1>The stricter one</h1>")
     fill(url, scorer, 80)
+    decide_as_labelled(url, 80)
     engine = store.connect(url)
-    truth = {
-        row["id"]: [label for label in LABELS if row[label] == 1] for _, row in read_rows(ROOT / "data/comments.csv")
-    }
-    with store.writing(engine) as session:
-        for item in queue.items(session, Filter(), limit=80):
-            reasons = truth[item.comment_id]
-            decision = Decision("reject", "Nia", reason=reasons[0]) if reasons else Decision("approve", "Nia")
-            queue.decide(session, item.id, decision, Policy(double=0))
     with store.reading(engine) as session:
         data = dataset.join([learning.labelled(session)])
     with retraining.recorded(engine, who="Nia") as reporter:
