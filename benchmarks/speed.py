@@ -21,7 +21,7 @@ def _seconds(call):
     return time.perf_counter() - begin
 
 
-def against_plain(scorer, texts, *, singles: int = 200, batch: int = 1_000, rounds: int = 5) -> dict:
+def against_plain(scorer, texts, *, singles: int = 200, batch: int = 1_000, rounds: int = 3) -> dict:
     """Seconds a comment and ratios, one comment and in batches; the plain pipeline scores both text labels."""
     pipelines = [scorer.model.pipeline(label) for label in TEXT_LABELS]
 

@@ -192,12 +192,12 @@ def scrub(engine: Engine) -> None:
     meanwhile, for about a second per 100,000 comments.
     """
     if engine.dialect.name == "sqlite":
-        connection = engine.raw_connection()  # without a transaction, in which the log cannot be emptied
+        raw = engine.raw_connection()  # without a transaction, in which the log cannot be emptied
         try:
-            connection.execute("INSERT INTO revision_text (revision_text) VALUES ('optimize')")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            raw.execute("INSERT INTO revision_text (revision_text) VALUES ('optimize')")
+            raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         finally:
-            connection.close()
+            raw.close()
         return
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM FULL revision, comment, item")

@@ -64,7 +64,7 @@ def erase():
     function = erasure.erase_comment if kind == "comment" else erasure.erase_author
     try:
         with writing() as session:
-            proof = function(session, key, login.current().name)
+            proof = function(session, key, login.name())
     except erasure.NothingToErase as error:
         flash(f"Nothing was erased: {error}.")
     except OSError as error:

@@ -15,7 +15,7 @@ SCORED, TOO_SHORT, UNSUPPORTED_LANGUAGE = "scored", "too_short", "unsupported_la
 
 # With these, 1 of 10,000 comments of the training corpora that are in English is refused, and of those in other
 # languages only some of four words or less get through.
-_COMMON = 0.2  # share of common English words from which nothing else is asked
+_COMMON = 0.3  # share of common English words from which nothing else is asked
 _KNOWN = 0.5  # share of words that the model has met
 _FEWEST_WORDS = 4  # less says too little about its language
 

@@ -57,6 +57,20 @@ def current() -> ModeratorRow | None:
     return g.person
 
 
+def name() -> str:
+    """The name of the person whose session this request belongs to.
+
+    Raises
+    ------
+    Unauthorized
+        When nobody is logged in.
+    """
+    person = current()
+    if person is None:
+        raise Unauthorized("Log in first.")
+    return person.name
+
+
 def _from_cookie():
     if "id" not in session:
         return None

@@ -96,7 +96,7 @@ def save():
     figures = dict(zip(("old", "new"), simulation.simulate(found, [before, after]), strict=True))
     try:
         with writing() as session:
-            overrides.change(session, label, section, value, who=login.current().name, figures=figures)
+            overrides.change(session, label, section, value, who=login.name(), figures=figures)
     except ValueError as error:
         raise BadRequest(f"Not saved: {error}.") from None
     flash(f"Saved: {words(label)} is flagged from {after:.2f}{f' in {section}' if section else ''}, from now on.")
