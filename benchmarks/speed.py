@@ -64,14 +64,20 @@ def against_libraries(scorer, texts, labels) -> list[dict]:
     """ROC AUC and comments a second of libraries that newsrooms use today, on the same comments."""
     from moderation.evaluation import auc
 
-    texts = list(texts)
+    statuses = scorer.probabilities_and_statuses([Comment(text) for text in texts])[1]
+    labels = [label for label, status in zip(labels, statuses, strict=True) if status == "scored"]
+    texts = [text for text, status in zip(texts, statuses, strict=True) if status == "scored"]
     found = []
 
     def measure(name, call):
         scores = []
         seconds = _seconds(lambda: scores.extend(call(texts)))
         found.append(
-            {"name": name, "auc": auc(labels, np.array(scores, dtype=float)), "per_second": len(texts) / seconds}
+            {
+                "name": name,
+                "auc": auc(np.array(labels), np.array(scores, dtype=float)),
+                "per_second": len(texts) / seconds,
+            }
         )
 
     measure("this project", lambda some: scorer.probabilities([Comment(text) for text in some])[:, 0])

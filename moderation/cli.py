@@ -278,9 +278,7 @@ def _welcome(app, address):
     with store.writing(app.extensions["engine"]) as session:
         token = people.first_link(session)
     if token:
-        logging.getLogger("moderation.start").info(
-            "No administrator yet. Choose a password, once, within two days: %s/setup/%s", address, token
-        )
+        click.echo(f"No administrator yet. Choose a password, once, within two days: {address}/setup/{token}")
 
 
 main.add_command(serve)

@@ -14,10 +14,10 @@ from moderation.normal import MENTION, URL, Piece
 SCORED, TOO_SHORT, UNSUPPORTED_LANGUAGE = "scored", "too_short", "unsupported_language"
 
 # With these, 1 of 10,000 comments of the training corpora that are in English is refused, and of those in other
-# languages only some of four words or less get through.
+# languages only some of four words or fewer get through.
 _COMMON = 0.3  # share of common English words from which nothing else is asked
 _KNOWN = 0.5  # share of words that the model has met
-_FEWEST_WORDS = 4  # less says too little about its language
+_FEWEST_WORDS = 5  # less says too little about its language
 
 
 def status(found: list[Piece], vocabulary: Container[str]) -> str:

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from moderation.comments import LABELS, TEXT_LIMIT, Article, Comment, text_problem
+from moderation.language import SCORED
 from moderation.model import TEXT_LABELS
 
 ARTICLE = Article("Council plans to close the harbour bridge", "The bridge across the old harbour needs repair.")
@@ -16,8 +17,8 @@ TEXTS = [
     "You are an idiot, and so is your brother.",
     "Oh brilliant. Another bridge closed. Just what we need!!!",
     "I d i o t s everywhere, f**k them",
-    "a",
-    "???",
+    "Fools",
+    "Why???",
     "Ünïcode 😀 ﷺ text with\nlines and https://links.example",
     "one two three " * 500,
 ]
@@ -44,6 +45,9 @@ def test_scores_are_those_of_the_pipeline_on_every_corpus(scorer, corpus):
 
     texts = pd.read_csv(SHARED / "corpora" / corpus / "comments.csv", usecols=["text"])["text"].dropna()
     texts = list(texts.sample(min(300, len(texts)), random_state=0))
+    statuses = scorer.probabilities_and_statuses([Comment(text) for text in texts])[1]
+    texts = [text for text, status in zip(texts, statuses, strict=True) if status == SCORED]
+    assert len(texts) >= 0.95 * len(statuses)
     found = scorer.probabilities([Comment(text) for text in texts])
     for column, label in enumerate(TEXT_LABELS):
         decision = scorer.model.pipeline(label).decision_function(texts)
@@ -130,10 +134,18 @@ def test_any_text_is_scored_or_refused(scorer, text, parent, body):
 
 
 @pytest.mark.parametrize("unit", ["a", "a ", "a b c d  ", "a.", "*", "idiot ", "\u0301", "😀", "A!", "ﷺ"])
-def test_the_longest_comments_are_scored(scorer, unit):
+def test_the_longest_comments_are_scored_or_told_why_not(scorer, unit):
     text = (unit * TEXT_LIMIT).encode()[:TEXT_LIMIT].decode("utf-8", "ignore")
     [score] = scorer.score([Comment(text, article=ARTICLE)])
-    assert 0 <= score.labels["abusive"].score <= 1
+    if score.status == SCORED:
+        assert all(0 <= label.score <= 1 for label in score.labels.values())
+    else:
+        assert all(label.score is None and label.reason == score.status for label in score.labels.values())
+
+
+def test_a_longest_comment_of_words_is_scored(scorer):
+    [score] = scorer.score([Comment(("idiot " * TEXT_LIMIT)[:TEXT_LIMIT], article=ARTICLE)])
+    assert score.status == SCORED and score.labels["abusive"].flagged
 
 
 @needs_seed
