@@ -211,6 +211,7 @@ def serve(host, port, model):
     On a loopback address, and as long as no API key was made, requests from this machine need no key. Other
     addresses need one: "python -m moderation keys create NAME" makes it.
     """
+    from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.orm import Session
 
     from moderation import erasure, logs, outbox, store
@@ -228,7 +229,12 @@ def serve(host, port, model):
             receiver = outbox.Receiver(settings.webhook_url, settings.webhook_secret.get_secret_value())
         except ValueError as error:
             raise click.ClickException(f"MODERATION_WEBHOOK_SECRET {error}") from None
-    app = create_app(settings)
+    try:
+        app = create_app(settings)
+    except SQLAlchemyError as error:
+        raise click.ClickException(
+            f"the database cannot be used ({logs.describe(error)}); 'python -m moderation doctor' says more"
+        ) from None
     with Session(app.extensions["engine"]) as session:
         keyed = store.any_key(session)
     if not is_loopback(settings.host) and not keyed:
@@ -417,7 +423,28 @@ def export(folder):
         click.echo(f"{row.rows:,} labelled comments written to {row.path}")
 
 
-# ---------------------------------------------------------------------------------------- doctor
+# ---------------------------------------------------------------------------------------- backup and doctor
+
+
+@main.command()
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+def backup(folder):
+    """Copy database and models to FOLDER, which must not exist yet; the service may run meanwhile.
+
+    For SQLite. docs/operate.md says how to restore, and what to do with PostgreSQL.
+    """
+    from moderation.backup import BackupError
+    from moderation.backup import backup as make
+
+    settings = Settings()
+    try:
+        for copied in make(settings.database_url, settings.models, folder):
+            click.echo(copied)
+    except BackupError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"{folder} cannot be written: {error.strerror}") from None
+    click.echo(f"Written to {folder}")
 
 
 @main.command()

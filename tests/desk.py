@@ -47,7 +47,7 @@ class Person:
 
 def first_admin(server):
     """The administrator whom the server's first start invited."""
-    link = re.findall(r"http://\S+/setup/\S+", server.log.read_text())[-1]
+    link = re.findall(r"http://\S+/setup/[\w-]+", server.log.read_text())[-1]
     person = Person(server)
     person.set_up(link)
     return person

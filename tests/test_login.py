@@ -25,7 +25,7 @@ def desk(tmp_path_factory):
 
 
 def link_in(server):
-    found = re.search(r"/setup/\S+", server.log.read_text())
+    found = re.search(r"/setup/[\w-]+", server.log.read_text())
     return found and found[0]
 
 
