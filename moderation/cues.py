@@ -7,6 +7,7 @@ comes from certain words, tells which.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from bisect import bisect_left, bisect_right
@@ -16,7 +17,7 @@ from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from moderation import lexicon
-from moderation.normal import Piece, pieces
+from moderation.normal import SOMEGROUP, SOMEGROUPS, Piece, pieces, without_identity
 
 _CLASSES = {
     "insult": lexicon.INSULT,
@@ -44,6 +45,7 @@ _CLASSES_OF: dict[str, tuple[str, ...]] = {}
 for _name, _words in _CLASSES.items():
     for _word in _words:
         _CLASSES_OF[_word] = (*_CLASSES_OF.get(_word, ()), _name)
+_CLASSES_OF |= {SOMEGROUP: ("identity",), SOMEGROUPS: ("group", "identity")}
 
 _DENSE_CLASSES = (
     "insult",
@@ -124,7 +126,47 @@ _PHRASES = {
         r"would be|i don't think|according to|for example|fair enough|(?:good|great) article|well written"
     ),
 }
-_PHRASES = {name: re.compile(rf"(?<![^\W_])(?:{pattern})(?![^\W_])") for name, pattern in _PHRASES.items()}
+
+
+def _alternatives(pattern):
+    """The parts of a regular expression between the bars that stand in no bracket."""
+    parts, depth = [""], 0
+    for character in pattern:
+        depth += (character == "(") - (character == ")")
+        if character == "|" and not depth:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return parts
+
+
+def _first_two(alternative):
+    """The first two characters of what an alternative matches."""
+    if not alternative.startswith("("):
+        return {alternative[:2]}
+    # The first bracket alone is left open until its end, which is where the depth comes back to nothing.
+    depths = np.cumsum([(character == "(") - (character == ")") for character in alternative])
+    end = int(np.flatnonzero(depths == 0)[0])
+    return {first for part in _alternatives(alternative[3:end]) for first in _first_two(part)}
+
+
+@functools.cache
+def _phrases_by_beginning():
+    """For each first two characters, the phrases that can begin with them: trying these alone, and at the beginnings
+    of words alone, finds what a search for all of them finds, in a fraction of the time."""
+    found = {}
+    for name, pattern in _PHRASES.items():
+        beginnings = {}
+        for alternative in _alternatives(pattern):
+            for first in _first_two(alternative):
+                beginnings.setdefault(first, []).append(alternative)
+        for first, some in beginnings.items():
+            expression = re.compile(rf"(?:{'|'.join(some)})(?![^\W_])")
+            found.setdefault(first, []).append((_INDEX[name], expression.match))
+    return found
+
+
+_BEGINNING = re.compile(r"(?<![^\W_])[a-z].", re.S)
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _CAPITALS = re.compile(r"\b[A-Z]{3,}\b")
@@ -224,31 +266,37 @@ def cues(text: str, found: list[Piece] | None = None) -> tuple[np.ndarray, dict[
         For a cue that comes from words, by its index in `NAMES`: the indices of the pieces.
     """
     found = pieces(text) if found is None else found
-    values, places = np.zeros(len(NAMES)), {}
+    values, places = [0.0] * len(NAMES), {}
     words, piece_of, classes = [], [], {}
     for index, piece in enumerate(found):
-        for word in piece_words(piece.text):
-            for name in _CLASSES_OF.get(word, ()):
+        for word, names in _classed(piece.text):
+            for name in names:
                 classes.setdefault(name, []).append(len(words))
             words.append(word)
             piece_of.append(index)
 
     def put(name, value, hits=()):
         if value:
-            values[_INDEX[name]] = value
+            cue = _INDEX[name]
+            values[cue] = value
             if hits:
-                places[_INDEX[name]] = sorted({piece_of[hit] for hit in hits})
+                places[cue] = sorted({piece_of[hit] for hit in hits})
 
     _style(text, found, words, put)
     _near(classes, len(words), words, text, put)
-    for name in _CLASSES:
-        hits = classes.get(name)
-        if hits:
+    for name, hits in classes.items():
+        if name != "identity":
             put(f"words_{name}", math.log1p(len(hits)), hits)
             if name in _DENSE_CLASSES:
                 put(f"share_{name}", min(1.0, 3 * len(hits) / math.sqrt(len(words) + 9)), hits)
     _phrases(found, values, places)
-    return values, places
+    return np.array(values), places
+
+
+@functools.lru_cache(maxsize=65_536)
+def _classed(piece):
+    """The words of a piece, each with its classes."""
+    return tuple((word, _CLASSES_OF.get(word, ())) for word in piece_words(without_identity(piece)))
 
 
 def piece_words(piece: str) -> list[str]:
@@ -280,12 +328,14 @@ def _style(text, found, words, put):
     put("many_questions", float("??" in text or "?!" in text or "!?" in text))
     put("ends_question", float(bare.endswith("?")))
     put("ends_exclamation", float(bare.endswith("!")))
-    put("ellipses", min(len(_ELLIPSIS.findall(text)), 3) / 2)
+    if ".." in text or "…" in text:
+        put("ellipses", min(len(_ELLIPSIS.findall(text)), 3) / 2)
     if '"' in text or "“" in text or "”" in text or ">" in text:
         put("scare_quotes", min(len(_SCARE_QUOTES.findall(text)), 3) / 2)
         put("quotations", min(len(_QUOTATION.findall(text)), 2))
-    put("happy_sign", float(_HAPPY.search(text) is not None))
-    put("scornful_sign", float(_SCORNFUL.search(text) is not None))
+    if ":" in text or ";" in text or not text.isascii():
+        put("happy_sign", float(_HAPPY.search(text) is not None))
+        put("scornful_sign", float(_SCORNFUL.search(text) is not None))
     put("hashtag", float("#" in text))
     put("link", float(any(piece.text == "urlurl" for piece in found)))
     put("mention", float("@" in text))
@@ -397,20 +447,31 @@ _CALLING = _COPULA | frozenset(
 
 
 def _phrases(found, values, places):
-    text = " ".join(piece.text for piece in found)
-    starts = None
-    for name, pattern in _PHRASES.items():
-        hits = [match.span() for match in pattern.finditer(text)]
-        if not hits:
-            continue
-        if starts is None:
-            starts, position = [], 0
-            for piece in found:
-                starts.append(position)
-                position += len(piece.text) + 1
-        values[_INDEX[name]] = min(len(hits), 3) / 1.5
-        places[_INDEX[name]] = sorted(
-            {index for begin, end in hits for index in range(bisect_right(starts, begin) - 1, bisect_left(starts, end))}
+    text = " ".join([piece.text for piece in found])
+    by_beginning, hits = _phrases_by_beginning(), {}
+    for start in _BEGINNING.finditer(text):
+        begin = start.start()
+        for cue, match in by_beginning.get(start.group(), ()):
+            spans = hits.get(cue)
+            if spans and begin < spans[-1][1]:
+                continue
+            hit = match(text, begin)
+            if hit:
+                hits.setdefault(cue, []).append(hit.span())
+    if not hits:
+        return
+    starts, position = [], 0
+    for piece in found:
+        starts.append(position)
+        position += len(piece.text) + 1
+    for cue, spans in hits.items():
+        values[cue] = min(len(spans), 3) / 1.5
+        places[cue] = sorted(
+            {
+                index
+                for begin, end in spans
+                for index in range(bisect_right(starts, begin) - 1, bisect_left(starts, end))
+            }
         )
 
 
@@ -437,7 +498,8 @@ class Cues(TransformerMixin, BaseEstimator):
         return self
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
-        return np.clip((values - self.mean_) / self.scale_, -self.clip, self.clip)
+        # Half the time of numpy.clip, which counts where comments come one by one.
+        return np.minimum(np.maximum((values - self.mean_) / self.scale_, -self.clip), self.clip)
 
     def transform(self, texts):
         return sparse.csr_matrix(self.scaled(np.array([cues(text)[0] for text in texts]).reshape(-1, len(NAMES))))

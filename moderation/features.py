@@ -1,5 +1,7 @@
 """From text to numbers: TF-IDF of word and character n-grams, and cues.
 
+A name of an identity group is no n-gram of its own; it counts in word pairs, where all such names are the same one.
+
 `make_union` gives the scikit-learn transformer that training fits. `Vectors` computes exactly the same numbers
 from the fitted transformer, several times faster: a character n-gram never crosses white space, so the n-grams of
 a piece of text are looked up once and reused wherever the piece comes again.
@@ -17,28 +19,40 @@ from sklearn.pipeline import FeatureUnion
 
 from moderation.cues import NAMES as CUE_NAMES
 from moderation.cues import Cues, cues
-from moderation.normal import Piece, normalise, pieces
+from moderation.normal import SOMEGROUP, SOMEGROUPS, Piece, normalise, pieces, without_identity
 
 WORDS, CHARACTERS, CUES = "words", "characters", "cues"
 
 _TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*|!+|\?+|\.{2,}|\"|[^\x00-\x7f\w\s]")
 _NUMBER = re.compile(r"\d+")
+NAMELESS = frozenset([SOMEGROUP, SOMEGROUPS])
 
 
 @functools.lru_cache(maxsize=65_536)
 def piece_tokens(piece: str) -> tuple[str, ...]:
     """The words, and the punctuation that carries tone, of one normalised piece."""
-    return tuple(token[:2] if token[0] in "!?." else _NUMBER.sub("0", token) for token in _TOKEN.findall(piece))
+    found = _TOKEN.findall(without_identity(piece))
+    return tuple(token[:2] if token[0] in "!?." else _NUMBER.sub("0", token) for token in found)
 
 
 def word_ngrams(text: str) -> list[str]:
-    """Words and word pairs of a comment."""
+    """Words and word pairs of a comment; names of identity groups in pairs alone."""
     tokens = [token for piece in normalise(text).split() for token in piece_tokens(piece)]
-    return tokens + [f"{first} {second}" for first, second in zip(tokens, tokens[1:], strict=False)]
+    return [token for token in tokens if token not in NAMELESS] + [
+        f"{first} {second}" for first, second in zip(tokens, tokens[1:], strict=False)
+    ]
+
+
+def nameless(text: str) -> str:
+    """The normalised comment without the names of identity groups."""
+    return " ".join(without_identity(piece, "", "") for piece in normalise(text).split())
 
 
 def character_ngrams(piece: str, shortest: int, longest: int) -> list[str]:
-    """The n-grams that scikit-learn's ``char_wb`` finds in one piece."""
+    """The n-grams that scikit-learn's ``char_wb`` finds in one piece without names of identity groups."""
+    piece = without_identity(piece, "", "")
+    if not piece:
+        return []
     padded = f" {piece} "
     size = len(padded)
     found = []
@@ -72,7 +86,7 @@ def make_union(*, min_df=3, characters=(2, 5), max_words=None, max_characters=No
                 CHARACTERS,
                 TfidfVectorizer(
                     analyzer="char_wb",
-                    preprocessor=normalise,
+                    preprocessor=nameless,
                     ngram_range=characters,
                     max_features=max_characters,
                     **shared,
@@ -138,7 +152,7 @@ class Vectors:
         lookup = self._words.get
         for index, piece in enumerate(found):
             for token in piece_tokens(piece.text):
-                word = lookup(token)
+                word = None if token in NAMELESS else lookup(token)
                 if word is not None:
                     words.append(word)
                     first.append(index)
@@ -164,7 +178,7 @@ class Vectors:
         lookup = self._words.get
         for piece in found:
             for token in piece_tokens(piece.text):
-                word = lookup(token)
+                word = None if token in NAMELESS else lookup(token)
                 if word is not None:
                     words.append(word)
                 if previous is not None:
@@ -215,6 +229,7 @@ class Vectors:
         ----------
         texts : list of n str
         coefficients : ndarray of float64, shape (n_outputs, n_features)
+            Quickest in Fortran's order, where the outputs of a feature lie side by side.
         cut : list of n lists of Piece, optional
             The pieces of the texts, where they are known already.
 
@@ -235,7 +250,7 @@ class Vectors:
         dense = self.cues.scaled(np.array(cue_rows)) * self._cue_weight
         of_cues = dense @ coefficients[:, self.n_ngrams :].T
         if len(texts) == 1:
-            return of_cues + coefficients[:, ids] @ weights
+            return of_cues + weights @ coefficients.T[ids]
         parts = [np.bincount(rows, weights * line[ids], minlength=len(texts)) for line in coefficients]
         return of_cues + np.stack(parts, axis=1)
 
@@ -264,6 +279,7 @@ class Corpus:
             self.cue_values[row] = cues(text, found)[0]
             tokens = [token for piece in found for token in piece_tokens(piece.text)]
             tokens += [f"{first} {second}" for first, second in zip(tokens, tokens[1:], strict=False)]
+            tokens = [token for token in tokens if token not in NAMELESS]
             words.append(np.array([word_ids.setdefault(token, len(word_ids)) for token in tokens], dtype=np.int32))
             parts = []
             for piece in found:

@@ -10,6 +10,7 @@ from collections.abc import Container
 from moderation.cues import piece_words
 from moderation.lexicon import KNOWN_WORDS
 from moderation.normal import MENTION, URL, Piece
+from moderation.normal import words as listed_words
 
 SCORED, TOO_SHORT, UNSUPPORTED_LANGUAGE = "scored", "too_short", "unsupported_language"
 
@@ -52,6 +53,8 @@ def status(found: list[Piece], vocabulary: Container[str]) -> str:
     text = "".join(words)
     if sum(not c.isascii() for c in text) > len(text) / 3:  # another script; accents are gone by now
         return UNSUPPORTED_LANGUAGE
-    if len(words) < _FEWEST_WORDS or sum(word in vocabulary for word in words) >= _KNOWN * len(words):
+    if len(words) < _FEWEST_WORDS:
         return SCORED
-    return UNSUPPORTED_LANGUAGE
+    listed = listed_words()
+    known = sum(word in vocabulary or word in listed for word in words)
+    return SCORED if known >= _KNOWN * len(words) else UNSUPPORTED_LANGUAGE

@@ -98,7 +98,7 @@ class Scorer:
         calibrations = [self.model.calibrations[label] for label in TEXT_LABELS]
         classifiers = [self.model.classifiers[label] for label in TEXT_LABELS]
         # Calibration is linear in the logit, so it can be folded into the coefficients.
-        self._coefficients = np.stack(
+        self._coefficients = np.asfortranarray(
             [c.coef_[0].astype(np.float64) * k.slope for c, k in zip(classifiers, calibrations, strict=True)]
         )
         self._intercepts = np.array(

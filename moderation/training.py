@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from moderation import dataset as datasets
 from moderation.comments import DataError
+from moderation.composition import compose
 from moderation.dataset import Dataset
 from moderation.evaluation import curve, rate_weights
 from moderation.features import Corpus
@@ -45,6 +46,12 @@ class Recipe:
         likely abusive says nothing about how likely abuse is.
     corpus_weights : dict of str to dict of str to float
         For a label, weights of the rows of a corpus, where not 1.
+    composed : int
+        Long comments put together from others for training, see `moderation.composition`; about.
+    composed_share : float
+        Of these, how many get a part that is abusive or mocking.
+    composed_words : (int, int)
+        Fewest and most words of them.
     graded_share : dict of str to float
         For a corpus, how much a grade (see `moderation.grades`) counts against the corpus's own label where a row
         has both.
@@ -83,6 +90,9 @@ class Recipe:
             TEXT_LABELS, ("data", "fox_news", "nyt_room_for_debate", "wikipedia_talk")
         )
     )
+    composed: int = 6_000
+    composed_share: float = 0.14
+    composed_words: tuple[int, int] = (20, 300)
     graded_share: dict[str, float] = field(
         default_factory=lambda: {
             "civil_comments": 0.7,
@@ -174,17 +184,36 @@ class TextTrainer:
     recipe : Recipe
     progress : callable, optional
         Wraps an iterable to show how far it is.
+
+    Attributes
+    ----------
+    folds : list of (ndarray, ndarray)
+        Training and test rows.
     """
 
     def __init__(self, comments: pd.DataFrame, recipe: Recipe, progress=iter):
         self.comments, self.recipe = comments.reset_index(drop=True), recipe
-        self.corpus = Corpus(list(comments["text"]), characters=recipe.characters, progress=progress)
         self.labels = {label: training_labels(self.comments, label, recipe) for label in TEXT_LABELS}
         self.weights = {label: row_weights(self.comments, label, recipe) for label in TEXT_LABELS}
+        self.folds = datasets.folds(self.comments, n_splits=recipe.n_splits, seed=recipe.seed)
+        deal = np.zeros(len(comments), dtype=np.int64)
+        for number, (_, test) in enumerate(self.folds):
+            deal[test] = number
+        composed = compose(self.comments, self.labels, deal, recipe)
+        self.parts = composed.parts
+        for label in TEXT_LABELS:
+            self.labels[label] = np.concatenate([self.labels[label], composed.labels[label]])
+            self.weights[label] = np.concatenate([self.weights[label], np.ones(len(composed.parts))])
+        texts = [*self.comments["text"], *composed.texts]
+        self.corpus = Corpus(texts, characters=recipe.characters, progress=progress)
 
     def fit(self, rows: np.ndarray, labels=TEXT_LABELS):
-        """The union and the classifiers of `labels`, trained on `rows` alone."""
+        """The union and the classifiers of `labels`, trained on `rows`, and what is composed of these, alone."""
         recipe = self.recipe
+        used = np.zeros(len(self.comments), dtype=bool)
+        used[rows] = True
+        whole = [number for number, parts in enumerate(self.parts) if used[parts].all()]
+        rows = np.concatenate([rows, len(self.comments) + np.array(whole, dtype=np.int64)])
         union = self.corpus.fit(
             rows,
             min_df=recipe.min_df,
@@ -210,10 +239,10 @@ class TextTrainer:
         matrix = self.corpus.transform(union, rows)
         return {label: classifier.decision_function(matrix) for label, classifier in classifiers.items()}
 
-    def out_of_fold(self, folds, progress=iter) -> dict[str, np.ndarray]:
+    def out_of_fold(self, progress=iter) -> dict[str, np.ndarray]:
         """Logits of every row from a model that was not trained on it; NaN for a row in no test fold."""
         result = {label: np.full(len(self.comments), np.nan) for label in TEXT_LABELS}
-        for train, test in progress(folds):
+        for train, test in progress(self.folds):
             union, classifiers = self.fit(train)
             for label, logits in self.logits(union, classifiers, test).items():
                 result[label][test] = logits
@@ -568,8 +597,7 @@ def fit(data: Dataset, *, recipe: Recipe | None = None, steps=None) -> Fitted:
     steps = steps or (lambda description: iter)
     comments = data.comments.reset_index(drop=True)
     trainer = TextTrainer(comments, recipe, steps("Reading comments"))
-    folds = datasets.folds(comments, n_splits=recipe.n_splits, seed=recipe.seed)
-    logits = trainer.out_of_fold(folds, steps("Cross-validating the text"))
+    logits = trainer.out_of_fold(steps("Cross-validating the text"))
     held, calibrations = {}, {}
     corpora = comments["corpus"].to_numpy()
     for label in TEXT_LABELS:

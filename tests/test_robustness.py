@@ -83,3 +83,30 @@ def test_abuse_in_a_long_comment_is_still_found(scorer):
     alone, *mixed = robustness.dilution(scorer, SHARED / "corpora")
     assert alone["recall"] > 0.4 and len(mixed) == 3
     assert min(row["kept"] for row in mixed) >= 0.85
+
+
+def test_a_sentence_scores_the_same_whichever_group_it_names(scorer):
+    for sentence in ("My neighbour is {} and sings in the choir.", "All {} people are stupid filth", "a {} teacher"):
+        texts = [sentence.format(term) for term in ("gay", "black", "muslim", "jewish", "white", "blind", "mexican")]
+        scores = [score.labels["abusive"].score for score in scorer.score([Comment(text) for text in texts])]
+        assert max(scores) - min(scores) < 1e-12
+
+
+def test_phrases_are_found_where_a_plain_search_finds_them(scorer):
+    import re
+
+    from moderation import cues
+
+    with open(ROOT / "data" / "comments.csv", newline="", encoding="utf-8") as file:
+        texts = [row["text"] for row in csv.DictReader(file)][:1500]
+    plain = {n: re.compile(rf"(?<![^\W_])(?:{pattern})(?![^\W_])") for n, pattern in cues._PHRASES.items()}
+    hits = 0
+    for text in texts:
+        found = cues.pieces(text)
+        values, _ = cues.cues(text, found)
+        normal = " ".join(piece.text for piece in found)
+        for name, pattern in plain.items():
+            count = len(pattern.findall(normal))
+            assert values[cues.NAMES.index(name)] == pytest.approx(min(count, 3) / 1.5), (name, normal)
+            hits += count
+    assert hits > 500
