@@ -86,6 +86,28 @@ def perspective(corpora, card) -> str:
     )
 
 
+def any_label(card) -> str:
+    found = card.get("any_label", {})
+    said = {
+        "text": "without an article",
+        "article": "under an article",
+        "starter_held_out": "held-out articles of the starter set",
+        "globe_and_mail_eval_only": "Globe and Mail, never trained on, at its own rate",
+    }
+    rows = [{"what": said[kind], **row} for kind, row in found.items()]
+    if not rows:
+        return ""
+    names = {
+        "what": "whether any label applies",
+        "rows": "rows",
+        "positives": "positive",
+        "base_rate": "base rate",
+        "ece": "calibration error",
+        "independent": "were labels independent",
+    }
+    return table(rows, names, 4) + "\n\n"
+
+
 def plot_curve(found) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for axis, label in zip(axes, ("abusive", "mocking"), strict=True):
@@ -152,6 +174,7 @@ def main() -> None:
         "## Calibration\n\nExpected calibration error on held-out folds: "
         + ", ".join(f"{label} {found['ece']:.4f}" for label, found in card["reliability"].items())
         + ".\n\n"
+        + any_label(card)
         + table(
             [
                 {

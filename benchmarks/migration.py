@@ -1,6 +1,6 @@
 """The worked example of docs/migrate-from-perspective.md: carries Perspective's threshold over to our model.
 
-    python benchmarks/migration.py --corpora FOLDER [--write]
+    python -m benchmarks.migration --corpora FOLDER [--write]
 
 The comments are talk-page comments that were released with their Perspective score (corpus wikipedia_talk). The
 shipped model has been trained on them, which would flatter it; so a model is trained without them, and that is what a
@@ -21,7 +21,7 @@ from moderation import registry, shipped, training
 
 CORPUS = "wikipedia_talk"
 DOCUMENT = Path(__file__).parent.parent / "docs" / "migrate-from-perspective.md"
-BEGIN, END = "<!-- figures of benchmarks/migration.py -->\n", "<!-- end of figures -->\n"
+BEGIN, END = "<!-- figures of benchmarks.migration -->\n", "<!-- end of figures -->\n"
 THRESHOLDS = (0.5, 0.8)
 
 

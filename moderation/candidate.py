@@ -158,21 +158,22 @@ def make(models: Path, data: Dataset, *, from_scratch=False, name="", seed=0, pr
     if from_scratch:
         fitted = training.fit(train, recipe=recipe, steps=steps)
         model, outcomes = fitted.model, {}
-        held = fitted.held
+        held, all_known = fitted.held, fitted.all_known
         base = None
     else:
         base = registry.load(models, registry.DEFAULT)
         model, outcomes, held = training.adapt(
             base.model, train, recipe=recipe, seed=seed, progress=steps("Reading comments")
         )
+        all_known = {}
     comparison = compare_models(active.model, model, test)
     version = name or _name(model)
     model.version = version
-    figures = card.measured(held, model.thresholds, recipe)
+    figures = card.measured(held, model.thresholds, recipe, all_known)
     if base:
         # What could not be measured anew still holds as the shipped model's card says.
         for part, values in figures.items():
-            figures[part] = {**base.card[part], **values}
+            figures[part] = {**base.card.get(part, {}), **values}
     written = card.make(
         version,
         kind="from scratch" if from_scratch else "adapted",

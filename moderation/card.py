@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
+from moderation import anylabel
 from moderation.comments import LABELS
 from moderation.evaluation import at_threshold_with_intervals, auc_with_interval, reliability
 from moderation.registry import library_versions
@@ -28,19 +29,24 @@ KNOWN_FAILURES = [
 ]
 
 
-def measured(held: dict, thresholds: dict[str, float], recipe: Recipe) -> dict:
+def measured(held: dict, thresholds: dict[str, float], recipe: Recipe, all_known: dict | None = None) -> dict:
     """Figures and curves of held-out rows.
 
     Parameters
     ----------
     held : dict of str to Held
+    all_known : dict of str to moderation.anylabel.Rows, optional
 
     Returns
     -------
     dict
-        ``curves``, ``reliability`` and ``at_threshold``, each by label.
+        ``curves``, ``reliability`` and ``at_threshold``, each by label; ``any_label`` as `moderation.anylabel.measure`
+        gives, for comments without an article's score and with one.
     """
-    found = {"curves": {}, "reliability": {}, "at_threshold": {}}
+    found: dict[str, dict] = {"curves": {}, "reliability": {}, "at_threshold": {}, "any_label": {}}
+    for kind, known in (all_known or {}).items():
+        if anylabel.enough(known):
+            found["any_label"][kind] = anylabel.measure(known, *recipe.rates(kind))
     for label in LABELS:
         if label not in held:
             continue

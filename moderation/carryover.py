@@ -123,7 +123,7 @@ def read(
             comments.append(comment)
             lines.append((line, before, said))
         probabilities, statuses = scorer.probabilities_and_statuses(comments)
-        values = attributes.values(attribute, probabilities)
+        values = attributes.values(attribute, probabilities, scorer.model.any_label)
         for (line, before, said), value, status in zip(lines, values, statuses, strict=True):
             if status != SCORED:
                 problems.append(DataError(f"has no score of ours: {status}", file=name, line=line, column="text"))

@@ -214,7 +214,7 @@ def serve(host, port, model):
     from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.orm import Session
 
-    from moderation import erasure, logs, outbox, store
+    from moderation import erasure, logs, outbox, perspective, store
     from moderation.app import HEADERS, create_app
     from moderation.auth import is_loopback
     from moderation.background import Repeating
@@ -252,6 +252,7 @@ def serve(host, port, model):
             limit=settings.threads + settings.waiting,
             headers=HEADERS,
             on_refusal=app.extensions["metrics"].refused.inc,
+            busy=dict.fromkeys(perspective.PATHS, perspective.TOO_BUSY),
         )
     except OSError as error:
         raise click.ClickException(f"cannot listen on {settings.host}:{settings.port}: {error.strerror}") from None

@@ -12,7 +12,7 @@ import hmac
 from flask import Blueprint, Response, current_app, request
 from pydantic import BaseModel, ValidationError
 
-from moderation import api, auth, overrides, store
+from moderation import api, auth, limits, overrides, store
 from moderation.comments import LABELS, Comment, text_problem
 from moderation.markup import strip_html
 from moderation.problems import ApiProblem, respond
@@ -56,8 +56,13 @@ def phase():
     if problem:
         raise ApiProblem(422, "The comment cannot be scored", f"comment.body {problem}")
     comment = Comment(text, article=_article(sent.story), parent=_parent(sent.comment.parentID))
-    scorer = api.scorer()
-    [probabilities], [status] = scorer.probabilities_and_statuses([comment])
+    scorer, counted = api.scorer(), current_app.extensions["metrics"]
+    if limits.deadline_passed():
+        counted.unscored.labels("deadline").inc()
+        raise ApiProblem(503, "Deadline passed", "The request's time was over before the comment was scored")
+    with counted.scoring_seconds.time():
+        [probabilities], [status] = scorer.probabilities_and_statuses([comment])
+    counted.count_status(status)
     own = current_app.extensions["thresholds"].get()
     held = current_app.config["SETTINGS"].coral_labels.split()
     # A label without a score is NaN, which reaches no threshold.

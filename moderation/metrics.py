@@ -91,12 +91,16 @@ class Metrics:
         self.registry.register(_Model(serving))
         self.registry.register(_Database(engine))
 
-    def count(self, score: Score) -> None:
-        """Count a comment's verdict."""
-        if score.status == "scored":
+    def count_status(self, status: str) -> None:
+        """Count a comment that was scored, or that cannot be."""
+        if status == "scored":
             self.scored.inc()
         else:
-            self.unscored.labels(score.status).inc()
+            self.unscored.labels(status).inc()
+
+    def count(self, score: Score) -> None:
+        """Count a comment's verdict."""
+        self.count_status(score.status)
         for name, label in score.labels.items():
             if label.flagged:
                 self.flags.labels(name).inc()

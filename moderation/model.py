@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +55,8 @@ class Model:
     thresholds : dict of str to float
         Probability from which a comment is flagged.
     version : str
+    any_label : dict of str to Calibration
+        See `moderation.anylabel.probability`; empty for a model that was made before there was one.
     """
 
     union: FeatureUnion
@@ -63,6 +65,7 @@ class Model:
     calibrations: dict[str, Calibration]
     thresholds: dict[str, float]
     version: str = ""
+    any_label: dict[str, Calibration] = field(default_factory=dict)
 
     def __getstate__(self):
         # joblib reads a pickled dictionary entry by entry in Python; one long string is read at once.
@@ -77,7 +80,7 @@ class Model:
 
     def __setstate__(self, state):
         vocabularies = state.pop("vocabularies")
-        self.__dict__.update(state)
+        self.__dict__.update({"any_label": {}} | state)
         for name, part in self.union.transformer_list:
             if name in vocabularies:
                 grams = vocabularies[name].split("\n")

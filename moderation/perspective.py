@@ -11,11 +11,12 @@ from itertools import accumulate
 from typing import Annotated, Literal
 from urllib.parse import parse_qsl, urlencode
 
+import numpy as np
 from flask import Blueprint, current_app, request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
-from moderation import api, attributes, auth, discovery, language, overrides, queue, store
+from moderation import api, attributes, auth, discovery, language, limits, overrides, queue, store
 from moderation.comments import ARTICLE_LIMIT, ID_LIMIT, TEXT_LIMIT, Article, Comment, string_problem
 from moderation.markup import Plain, as_is, strip_html
 from moderation.problems import ApiProblem, respond
@@ -24,7 +25,7 @@ from moderation.suggestions import Suggestion, record
 
 SPAN_LIMIT = 200  #: sentences that are scored alone; the last takes the rest of the comment
 LANGUAGE = "en"
-PATHS = ("/v1alpha1/", "/$discovery/")
+PATHS = ("/v1alpha1", "/$discovery")  #: beginnings of the protocol's paths
 
 blueprint = Blueprint("perspective", __name__)
 
@@ -60,11 +61,19 @@ class Refusal(Exception):
         self.kind, self.more = kind, more
 
 
-def _error(code, message, **details):
-    body = {"code": code, "message": message, "status": _STATUS.get(code, "INVALID_ARGUMENT")}
+def _shape(code, message, **details):
+    error = {"code": code, "message": message, "status": _STATUS.get(code, "INVALID_ARGUMENT")}
     if details:
-        body["details"] = [{"@type": "type.googleapis.com/google.commentanalyzer.v1alpha1.Error", **details}]
-    return respond(code, {"error": body})
+        error["details"] = [{"@type": "type.googleapis.com/google.commentanalyzer.v1alpha1.Error", **details}]
+    return {"error": error}
+
+
+def _error(code, message, **details):
+    return respond(code, _shape(code, message, **details))
+
+
+#: What the server answers on these paths, without asking the application, when too much is under way.
+TOO_BUSY = "application/json", json.dumps(_shape(503, "Too many requests are under way; try again")).encode()
 
 
 @blueprint.errorhandler(Refusal)
@@ -309,14 +318,15 @@ def analyze():
     places = [(0, len(plain.text))]
     if sent.span_annotations:
         places += sentences(plain.text, SPAN_LIMIT)
-    probabilities, statuses = api.scorer().probabilities_and_statuses(
-        [Comment(plain.text[begin:end], "", article, parent, thread) for begin, end in places]
+    scorer = api.scorer()
+    probabilities, status = _probabilities(
+        scorer, [Comment(plain.text[begin:end], "", article, parent, thread) for begin, end in places]
     )
-    _check_status(statuses[0], sent.languages, wanted)
+    _check_status(status, sent.languages, wanted)
     spans = places[1:] or sentences(plain.text, 1)
     scores = {}
     for name, (meaning, threshold) in wanted.items():
-        summary, *each = attributes.values(meaning, probabilities)
+        summary, *each = attributes.values(meaning, probabilities, scorer.model.any_label)
         if summary < threshold:
             continue
         scores[name] = {
@@ -327,6 +337,30 @@ def analyze():
     if sent.client_token is not None:
         reply["clientToken"] = sent.client_token
     return respond(200, reply)
+
+
+def _probabilities(scorer, comments) -> tuple[np.ndarray, str]:
+    """Probabilities of a comment and its parts, and the status of the comment, which comes first.
+
+    Raises
+    ------
+    ApiProblem
+        When the request's time is over before all of them are scored.
+    """
+    counted = current_app.extensions["metrics"]
+    found: list[np.ndarray] = []
+    statuses: list[str] = []
+    with counted.scoring_seconds.time():
+        while len(statuses) < len(comments):
+            if limits.deadline_passed():
+                counted.unscored.labels("deadline").inc()
+                raise ApiProblem(504, "Deadline passed", "The request's time was over before the comment was scored")
+            stretch = comments[len(statuses) : len(statuses) + api.STRETCH]
+            each, said = scorer.probabilities_and_statuses(stretch)
+            found.append(each)
+            statuses += said
+    counted.count_status(statuses[0])
+    return np.concatenate(found), statuses[0]
 
 
 def _wanted(sent) -> dict[str, tuple[str, float]]:
@@ -406,6 +440,8 @@ def suggestscore():
         if len(value) > ID_LIMIT:
             raise Refusal("INVALID_REQUEST", f"{place} is longer than {ID_LIMIT} characters")
     comment = Comment(plain.text, id, article, parent)
+    if limits.deadline_passed():
+        raise ApiProblem(504, "Deadline passed", "The request's time was over before anything was stored")
     [scored] = api.scorer().score([comment], terms=0)
     if scored.status == language.UNSUPPORTED_LANGUAGE:
         _check_status(scored.status, sent.languages, sent.attribute_scores)
@@ -461,7 +497,8 @@ class KeyFromQuery:
     """Takes the API key out of the address before anything can log it.
 
     Perspective's callers send ``?key=…``. On the paths of its protocol the key is moved to the header ``X-API-Key``;
-    everywhere else a key in the address is no key.
+    everywhere else a key in the address is no key. The protocol knows JSON alone: a caller that would like a page
+    (as Java's does, unasked) gets no page either.
 
     Parameters
     ----------
@@ -480,4 +517,5 @@ class KeyFromQuery:
                 environ.pop(raw, None)
             if keys and not environ.get("HTTP_X_API_KEY"):
                 environ["HTTP_X_API_KEY"] = keys[0].strip()
+            environ["HTTP_ACCEPT"] = "application/json"
         return self.app(environ, start_response)

@@ -44,6 +44,8 @@ def page(card: dict, held: dict) -> str:
         f"<p>{escape(card['intended_use'])}</p>",
         _summary(card),
     ]
+    if card.get("any_label"):
+        parts.append(_any_label(card["any_label"]))
     if "measured" in card:
         parts.append(_measured(card["measured"]))
     if "comparison" in card:
@@ -97,6 +99,33 @@ def _summary(card):
             ["label", "threshold", "assumed share", "precision", "recall", "flagged", "calibration error"],
             rows,
         )
+    )
+
+
+_KNOWN = {
+    "text": "abusive or mocking, without an article",
+    "article": "any of the three, under an article",
+    "starter_held_out": "the same, articles of the starter set that no model trains on",
+    "globe_and_mail_eval_only": "abusive or mocking, a paper that no model trains on, at its own shares",
+}
+
+
+def _any_label(found):
+    rows = [
+        [
+            _KNOWN[kind],
+            f"{row['rows']:,}",
+            f"{row['positives']:,}",
+            f"{row['base_rate']:.1%}",
+            f"{row['ece']:.4f}",
+            f"{row['independent']:.4f}",
+        ]
+        for kind, row in found.items()
+    ]
+    return (
+        "<h2>Whether any label applies</h2><p>On held-out comments whose labels are all known, weighted so that each "
+        "label has its assumed share. The last column is the error that taking the labels for independent would make."
+        "</p>" + _table(["", "rows", "positive", "share", "calibration error", "if independent"], rows)
     )
 
 

@@ -81,7 +81,7 @@ class _Channel(HTTPChannel):
         request = self.requests.pop(0)
         request.close()
         last = request.version != "1.1" or request.headers.get("CONNECTION", "").lower() == "close"
-        reply = self.server.busy[last]
+        reply = self.server.busy(getattr(request, "path", ""), last)
         with self.outbuf_lock:
             self.outbufs[-1].append(reply)
             self.current_outbuf_count += len(reply)
@@ -137,6 +137,8 @@ class Server(TcpWSGIServer):
         Of every answer that the application does not give itself.
     on_refusal : callable
         Called for each refused request.
+    busy : dict of str to (str, bytes), optional
+        For the beginning of a path: content type and body of a refusal there.
 
     Raises
     ------
@@ -146,19 +148,14 @@ class Server(TcpWSGIServer):
 
     channel_class = _Channel
 
-    def __init__(self, application, *, host, port, threads, limit, headers, on_refusal):
+    def __init__(self, application, *, host, port, threads, limit, headers, on_refusal, busy=None):
         self.stopping, self.on_refusal = False, on_refusal
         self._watchers = _Dispatcher(1, 16)
         self._warned = float("-inf")
         self.headers = list(headers.items())
-        lines = [f"{name}: {value}" for name, value in self.headers]
-        lines += ["Content-Type: application/problem+json", f"Content-Length: {len(_BUSY)}", "Retry-After: 1"]
-        self.busy = {
-            last: "\r\n".join(
-                ["HTTP/1.1 503 Service Unavailable", *lines, *(["Connection: close"] if last else []), "", ""]
-            ).encode("latin-1")
-            + _BUSY
-            for last in (False, True)
+        self._busy = {
+            beginning: {last: self._refusal(kind, body, last) for last in (False, True)}
+            for beginning, (kind, body) in ((busy or {}) | {"": ("application/problem+json", _BUSY)}).items()
         }
         adjustments = Adjustments(
             host=host,
@@ -182,6 +179,23 @@ class Server(TcpWSGIServer):
             adj=adjustments,
             sockinfo=adjustments.listen[0],
         )
+
+    def _refusal(self, kind, body, last):
+        lines = [f"{name}: {value}" for name, value in self.headers]
+        lines += [f"Content-Type: {kind}", f"Content-Length: {len(body)}", "Retry-After: 1"]
+        lines += ["Connection: close"] if last else []
+        return "\r\n".join(["HTTP/1.1 503 Service Unavailable", *lines, "", ""]).encode("latin-1") + body
+
+    def busy(self, path: str, last: bool) -> bytes:
+        """What a refused request is answered with.
+
+        Parameters
+        ----------
+        path : str
+        last : bool
+            Whether the connection is closed afterwards.
+        """
+        return next(replies[last] for beginning, replies in self._busy.items() if path.startswith(beginning))
 
     def add_task(self, channel):
         # What could not be read as HTTP has no path.

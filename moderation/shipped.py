@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from moderation import card, grades, registry, report, training
+from moderation import anylabel, card, grades, registry, report, training
 from moderation import dataset as datasets
-from moderation.comments import LABELS, TEXT_LIMIT, sha256
+from moderation.comments import LABELS, TEXT_LIMIT, Comment, sha256
 from moderation.evaluation import auc_with_interval, harden
 from moderation.model import OFF_TOPIC, TEXT_LABELS
+from moderation.scorer import Scorer
 from moderation.settings import SHIPPED
 
 #: Corpora that may train the shipped model, with the licences of their releases.
@@ -101,7 +102,9 @@ def build(corpora: Path, models: Path, *, seed: int = 0, progress=None, version:
     data, starter_test = read(corpora)
     fitted = training.fit(data, recipe=recipe, steps=steps)
     model = fitted.model
-    figures = card.measured(fitted.held, model.thresholds, recipe)
+    figures = card.measured(fitted.held, model.thresholds, recipe, fitted.all_known)
+    figures["any_label"]["starter_held_out"] = starter_any_label(starter_test, model, recipe)
+    figures["any_label"] |= never_trained_any_label(corpora, model)
     measured = {
         "cross_validated": cross_validated(fitted),
         "left_out": left_out(fitted, recipe, steps),
@@ -207,3 +210,33 @@ def starter(test, model) -> dict:
     comments, truth = topic_rows(test)
     found[OFF_TOPIC] = auc_with_interval(truth, model.topic.logits(comments))
     return found
+
+
+def starter_any_label(test, model, recipe) -> dict:
+    """How well the probability of any label is calibrated on the starter articles that no model trains on."""
+    rows = test.comments[test.comments[list(LABELS)].notna().all(axis=1)]
+    comments = [Comment(row.text, row.id, test.articles[row.article_id], row.parent_text) for row in rows.itertuples()]
+    found = Scorer(registry.Stored("", model, {}, Path())).probabilities(comments)
+    scored = np.isfinite(found).all(axis=1)
+    truth = rows[list(LABELS)].to_numpy(dtype=float)[scored]
+    known = anylabel.Rows(found[scored], truth, np.ones(len(truth)), np.zeros(len(truth), dtype=np.int64))
+    return anylabel.measure(known, *recipe.rates(anylabel.ARTICLE), model.any_label[anylabel.ARTICLE])
+
+
+def never_trained_any_label(corpora: Path, model) -> dict:
+    """The same on a stream of comments that no model trains on, at its own rates, where it is there: its labels are of
+    the text alone."""
+    corpus, columns = "globe_and_mail_eval_only", ["hostile", "antagonise", "sarcastic", "condescending"]
+    if not (path := corpora / corpus / "comments.csv").exists():
+        return {}
+    rows = pd.read_csv(path, usecols=["text", *columns]).dropna()
+    found = Scorer(registry.Stored("", model, {}, Path())).probabilities([Comment(text) for text in rows["text"]])
+    found = found[:, : len(TEXT_LABELS)]
+    scored = np.isfinite(found).all(axis=1)
+    label_of = {column: label for name, label, column, _ in MEASURED if name == corpus}
+    truth = np.stack([rows[[c for c in columns if label_of[c] == label]].max(axis=1) for label in TEXT_LABELS], axis=1)[
+        scored
+    ]
+    known = anylabel.Rows(found[scored], truth, np.ones(len(truth)), np.zeros(len(truth), dtype=np.int64))
+    rates = list(truth.mean(axis=0)), float((truth >= 0.5).any(axis=1).mean())
+    return {corpus: anylabel.measure(known, *rates, model.any_label[anylabel.TEXT])}

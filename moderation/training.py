@@ -9,8 +9,9 @@ import pandas as pd
 from scipy import optimize, sparse
 from sklearn.linear_model import LogisticRegression
 
+from moderation import anylabel
 from moderation import dataset as datasets
-from moderation.comments import DataError
+from moderation.comments import LABELS, DataError
 from moderation.composition import compose
 from moderation.dataset import Dataset
 from moderation.evaluation import curve, rate_weights
@@ -22,6 +23,8 @@ from moderation.topic import TopicModel, WordSpace, pair
 #: Share of comments that a label is assumed to apply to in a newsroom's stream. Of the 4,427 annotated Globe and
 #: Mail comments 4 % are hostile or antagonising and 8 % sarcastic or condescending.
 BASE_RATES = {"abusive": 0.05, "mocking": 0.08, "off_topic": 0.05}
+#: Of those comments 10 % are the one or the other. Whether a comment is off-topic as well is taken for independent.
+ANY_RATES = {anylabel.TEXT: 0.10, anylabel.ARTICLE: 1 - (1 - 0.10) * (1 - BASE_RATES["off_topic"])}
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Recipe:
     base_rates : dict of str to float
     thresholds : dict of str to str
         For each label the requirement that chooses its threshold.
+    any_rates : dict of str to float
+        Share of comments to which any label applies, without an article and under one.
     n_splits, seed : int
     """
 
@@ -110,8 +115,15 @@ class Recipe:
             "off_topic": "maximum recall @ precision >= 0.33",
         }
     )
+    any_rates: dict[str, float] = field(default_factory=lambda: dict(ANY_RATES))
     n_splits: int = 5
     seed: int = 0
+
+    def rates(self, kind: str) -> tuple[list[float], float]:
+        """Base rates of the labels that comments have without an article (`moderation.anylabel.TEXT`) or under one
+        (`ARTICLE`), and of any of them."""
+        labels = TEXT_LABELS if kind == anylabel.TEXT else LABELS
+        return [self.base_rates[label] for label in labels], self.any_rates[kind]
 
 
 def fit_classifier(
@@ -443,7 +455,7 @@ def adapt(base: Model, data: Dataset, *, recipe: Recipe | None = None, seed: int
             )
     else:
         outcomes[OFF_TOPIC] = Outcome(0, 0, False)
-    model = Model(base.union, classifiers, topic, calibrations, thresholds)
+    model = Model(base.union, classifiers, topic, calibrations, thresholds, any_label=base.any_label)
     return model, outcomes, held
 
 
@@ -567,6 +579,8 @@ class Fitted:
     held : dict of str to Held
     out_of_fold : dict of str to ndarray of float, shape (comments,)
         Logits of the text labels, of every row from a model that was not trained on it.
+    all_known : dict of str to moderation.anylabel.Rows
+        Held-out comments whose labels are all known, without and with the article's.
     text : TextTrainer
     topics : TopicTrainer
     """
@@ -574,6 +588,7 @@ class Fitted:
     model: Model
     held: dict[str, Held]
     out_of_fold: dict[str, np.ndarray]
+    all_known: dict[str, anylabel.Rows]
     text: TextTrainer
     topics: TopicTrainer
 
@@ -620,7 +635,45 @@ def fit(data: Dataset, *, recipe: Recipe | None = None, steps=None) -> Fitted:
         for label, found in held.items()
     }
     topic = topics.fit(np.arange(len(topics.labels)))
-    return Fitted(Model(union, classifiers, topic, calibrations, thresholds), held, logits, trainer, topics)
+    all_known = _all_known(comments, topics, logits, topic_logits, calibrations, trainer.folds, recipe)
+    any_label = {
+        kind: anylabel.fit(rows, *recipe.rates(kind)) for kind, rows in all_known.items() if anylabel.enough(rows)
+    }
+    model = Model(union, classifiers, topic, calibrations, thresholds, any_label=any_label)
+    return Fitted(model, held, logits, all_known, trainer, topics)
+
+
+def _all_known(comments, topics, logits, topic_logits, calibrations, folds, recipe) -> dict[str, anylabel.Rows]:
+    """The rows to which the probability of any label is calibrated.
+
+    Without an article these are the comments of the corpora that give the text labels' probabilities, each corpus
+    counting the same; with one, the comments of which people said whether they are off-topic.
+    """
+    text = np.stack([calibrations[label].probability(logits[label]) for label in TEXT_LABELS], axis=1)
+    truth = np.stack([reference_labels(comments, label) for label in TEXT_LABELS], axis=1)
+    fold = np.full(len(comments), -1)
+    for number, (_, test) in enumerate(folds):
+        fold[test] = number
+    known = np.isfinite(text).all(axis=1) & np.isfinite(truth).all(axis=1)
+    corpora = comments["corpus"].to_numpy()
+    chosen = set(corpora).intersection(*(recipe.calibrated_on.get(label, corpora) for label in TEXT_LABELS))
+    rows = np.flatnonzero(known & np.isin(corpora, sorted(chosen))) if chosen else np.flatnonzero(known)
+    _, which, counts = np.unique(corpora[rows].astype(str), return_inverse=True, return_counts=True)
+    found = {anylabel.TEXT: anylabel.Rows(text[rows], truth[rows], 1 / counts[which], fold[rows])}
+    # The topic model sees comments as pairs with an article: here those with their own, judged.
+    place = dict(zip(zip(corpora, comments["id"], strict=True), range(len(comments)), strict=True))
+    places = np.array([place[key] for key in zip(topics.corpora, (each.id for each in topics.comments), strict=True)])
+    usable = known & comments[OFF_TOPIC].notna().to_numpy()
+    pair = np.flatnonzero((topics.kinds == "own") & usable[places])
+    row = places[pair]
+    off_topic = calibrations[OFF_TOPIC].probability(topic_logits.reshape(2, -1)[:, pair])
+    found[anylabel.ARTICLE] = anylabel.Rows(
+        np.concatenate([np.column_stack([text[row], each]) for each in off_topic]),  # without and with the thread
+        np.tile(np.column_stack([truth[row], topics.labels[pair]]), (2, 1)),
+        np.ones(2 * len(row)),
+        np.tile(fold[row], 2),
+    )
+    return found
 
 
 def fit_topics(data: Dataset, recipe: Recipe, steps) -> TopicTrainer:

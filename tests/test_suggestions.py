@@ -1,9 +1,11 @@
 """Suggested scores become decisions, on each kind of database."""
 
+import numpy as np
 import pytest
+from scipy import sparse
 from sqlalchemy import func, select
 
-from moderation import queue, store
+from moderation import dataset, learning, queue, simulation, store, training
 from moderation.comments import Article, Comment
 from moderation.queue import Arrival, Decision, Policy
 from moderation.scorer import LabelScore, Score
@@ -130,3 +132,30 @@ def test_what_somebody_else_decided_is_no_part_of_the_random_sample(engine):
     with store.reading(engine) as session:
         [score] = session.scalars(select(ScoreRow))
     assert score.source is None and score.sampling_probability == 0
+
+
+@pytest.mark.filterwarnings("error")  # numpy only warns where something is divided by nought
+def test_what_is_known_from_suggestions_alone_trains_as_one_comment_each(engine, tmp_path):
+    for number in range(12):
+        suggest(engine, f"You are a fool, number {number}.", id=f"r-{number}", TOXICITY=1)
+        suggest(engine, f"A fine bridge, number {number}.", id=f"a-{number}", LIKELY_TO_REJECT=0)
+    suggest(engine, "You are a liar.", id="flagged", score=scored(0.9), TOXICITY=1)
+    suggest(engine, "Somewhat rude.", id="between", TOXICITY=0.4)
+    with store.reading(engine) as session:
+        assert set(session.scalars(select(ScoreRow.sampling_probability))) == {0.0, 1.0}
+        data = learning.labelled(session)
+        weights = data.comments.set_index("comment_id")["weight"]
+        assert len(weights) == 25 and "between" not in weights
+        assert set(weights) == {1.0}  # as a comment that was flagged: it stands for itself
+        [told] = simulation.simulate(simulation.stream(session, "abusive", "m-1"), [0.5])
+        assert all(np.isfinite(each["value"]) for each in (told["flags"], told["wrong"], told["missed"]))
+    with store.writing(engine) as session:
+        learning.export(session, tmp_path / "out", "ann")
+    read = dataset.read_dataset(tmp_path / "out").comments
+    assert len(read) == 25 and set(read["weight"]) == {1.0}
+    rows = training.row_weights(data.comments, "abusive", training.Recipe(corpus_weights={}))
+    assert (rows == 1).all()
+    classifier = training.fit_classifier(
+        sparse.csr_matrix(np.eye(len(rows))), data.comments["abusive"].to_numpy(dtype=float), rows, 1.0
+    )
+    assert np.isfinite(classifier.coef_).all()

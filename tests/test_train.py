@@ -100,6 +100,9 @@ def test_from_scratch_does_without_the_shipped_model(models):
     assert done.returncode == 0, done.stderr
     stored = registry.load(models, "scratch")
     assert stored.card["kind"] == "from scratch" and stored.card["base"] is None
+    assert set(stored.model.any_label) == set(stored.card["any_label"]) == {"text", "article"}
+    for told in stored.card["any_label"].values():
+        assert told["ece"] < min(0.05, told["base_rate"]) and told["positives"] > 500
     vocabularies = [
         dict(registry.load(models, name).model.union.transformer_list)["words"].vocabulary_
         for name in ("scratch", "default")
