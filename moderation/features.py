@@ -194,7 +194,7 @@ class Vectors:
         Parameters
         ----------
         ids, rows : ndarray of int64, shape (occurrences,)
-            Feature number and comment of each occurrence.
+            Feature number and comment of each occurrence; the comments of one are not read.
         n_rows : int
 
         Returns
@@ -204,10 +204,15 @@ class Vectors:
         # What numpy.unique does, without its overhead, which counts where comments come one by one.
         keys = np.sort(ids if n_rows == 1 else rows * self.n_ngrams + ids)
         starts = np.flatnonzero(np.concatenate([_FIRST, keys[1:] != keys[:-1]])) if len(keys) else keys
-        counts = np.diff(starts, append=len(keys))
+        counts = np.append(starts[1:], len(keys)) - starts if len(keys) else keys
         keys = keys[starts]
-        rows, ids = np.divmod(keys, self.n_ngrams) if n_rows > 1 else (np.zeros_like(keys), keys)
+        rows, ids = np.divmod(keys, self.n_ngrams) if n_rows > 1 else (None, keys)
         weights = (np.log(counts) + 1.0) * self._idf[ids]
+        if n_rows == 1:
+            middle = np.searchsorted(ids, self.n_words)
+            for part in (weights[:middle], weights[middle:]):
+                part /= np.sqrt(part @ part) or 1.0
+            return np.zeros_like(ids), ids, counts, weights
         block = 2 * rows + (ids >= self.n_words)
         norms = np.sqrt(np.bincount(block, weights * weights, minlength=2 * n_rows))
         return rows, ids, counts, weights / norms[block]
@@ -239,6 +244,11 @@ class Vectors:
         """
         if not texts:
             return np.zeros((0, len(coefficients)))
+        if len(texts) == 1:
+            found = cut[0] if cut else pieces(texts[0])
+            _, ids, _, weights = self.weigh(np.concatenate(self.ids(found)), None, 1)
+            dense, _ = self.cue_row(texts[0], found)
+            return (dense @ coefficients[:, self.n_ngrams :].T + weights @ coefficients.T[ids])[None, :]
         parts, sizes, cue_rows = [], [], []
         for text, found in zip(texts, cut or map(pieces, texts), strict=True):
             arrays = self.ids(found)
@@ -249,8 +259,6 @@ class Vectors:
         rows, ids, _, weights = self.weigh(np.concatenate(parts), rows, len(texts))
         dense = self.cues.scaled(np.array(cue_rows)) * self._cue_weight
         of_cues = dense @ coefficients[:, self.n_ngrams :].T
-        if len(texts) == 1:
-            return of_cues + weights @ coefficients.T[ids]
         parts = [np.bincount(rows, weights * line[ids], minlength=len(texts)) for line in coefficients]
         return of_cues + np.stack(parts, axis=1)
 

@@ -5,6 +5,7 @@ A score for them would pretend: the model was trained and measured on English al
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Container
 
 from moderation.cues import piece_words
@@ -38,11 +39,9 @@ def status(found: list[Piece], vocabulary: Container[str]) -> str:
     """
     words, common = [], 0
     for piece in found:
-        if piece.text == URL or piece.text.startswith(MENTION):
-            continue
-        for word in piece_words(piece.text):
-            words.append(word)
-            common += word in KNOWN_WORDS
+        some, some_common = _read(piece.text)
+        words += some
+        common += some_common
         # A long comment need not be read to its end.
         if common >= 20 and common >= _COMMON * len(words):
             return SCORED
@@ -58,3 +57,10 @@ def status(found: list[Piece], vocabulary: Container[str]) -> str:
     listed = listed_words()
     known = sum(word in vocabulary or word in listed for word in words)
     return SCORED if known >= _KNOWN * len(words) else UNSUPPORTED_LANGUAGE
+
+
+@functools.lru_cache(maxsize=65_536)
+def _read(piece):
+    """The words of a piece and how many of them are common English; links and names have none."""
+    words = () if piece == URL or piece.startswith(MENTION) else tuple(piece_words(piece))
+    return words, sum(word in KNOWN_WORDS for word in words)

@@ -96,7 +96,7 @@ class Recipe:
         )
     )
     composed: int = 6_000
-    composed_share: float = 0.14
+    composed_share: float = 0.2
     composed_words: tuple[int, int] = (20, 300)
     graded_share: dict[str, float] = field(
         default_factory=lambda: {

@@ -1,11 +1,16 @@
 """The README says what is there: every setting, every option, every command."""
 
+import sys
+
 import click
 import pytest
 from conftest import ROOT
 
 from moderation.cli import main
 from moderation.settings import Settings
+
+sys.path.insert(0, str(ROOT))
+from benchmarks.readme import updated  # noqa: E402
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -34,3 +39,7 @@ def test_every_command_and_option_is_documented(path, command):
         if isinstance(parameter, click.Option):
             assert f"`{parameter.opts[0]}" in README, parameter.opts[0]
         assert isinstance(parameter, click.Argument) or parameter.help
+
+
+def test_the_figures_are_those_of_the_shipped_model(scorer):
+    assert updated(README, scorer) == README, "run: python -m benchmarks.readme"
