@@ -142,11 +142,8 @@ class Vectors:
         ids, first, last : ndarray of int64, shape (occurrences,)
             Feature number, and the first and last piece that the n-gram touches.
         """
-        ids, where = [], []
-        for index, piece in enumerate(found):
-            part = self._piece_ids(piece.text)
-            ids.append(part)
-            where.append(np.full(len(part), index))
+        ids = [self._piece_ids(piece.text) for piece in found]
+        pieces_of = np.repeat(np.arange(len(found)), [len(part) for part in ids])
         words, first, last = [], [], []
         previous, before = None, 0
         lookup = self._words.get
@@ -165,7 +162,6 @@ class Vectors:
                         last.append(index)
                 previous, before = token, index
         ids = np.concatenate([np.array(words, dtype=np.int64), *ids])
-        pieces_of = np.concatenate(where) if where else np.zeros(0, dtype=np.int64)
         return (
             ids,
             np.concatenate([np.array(first, dtype=np.int64), pieces_of]),

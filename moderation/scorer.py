@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +19,7 @@ from moderation.registry import Stored
 TERMS = 12  #: terms that are told of one label, strongest first
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """A part of the comment and what it adds to the calibrated logit.
 
     ``begin`` and ``end`` count code points of the comment as it was sent.
@@ -220,21 +220,24 @@ class _Parts:
 
     def __init__(self, text, found):
         self.text, self.found = text, found
-        self.own = np.zeros(len(found))
+        self.own = [0.0] * len(found)
         self.pairs: dict[tuple[int, int], float] = {}
         self.total = 0.0
 
     def add(self, first, last, weights):
         alone = first == last
-        self.own += np.bincount(first[alone], weights[alone], minlength=len(self.found))
-        for begin, end, weight in zip(first[~alone], last[~alone], weights[~alone], strict=True):
+        self.own = (np.bincount(first, np.where(alone, weights, 0.0), minlength=len(self.found)) + self.own).tolist()
+        across = np.flatnonzero(~alone)
+        for begin, end, weight in zip(*(each[across].tolist() for each in (first, last, weights)), strict=True):
             self.pairs[begin, end] = self.pairs.get((begin, end), 0.0) + weight
         self.total += float(weights.sum())
 
     def add_cues(self, parts, places):
         """Cues that come from words count at these, in equal parts; the others are the whole comment's."""
         for cue, where in places.items():
-            self.own[where] += parts[cue] / len(where)
+            part = float(parts[cue]) / len(where)
+            for index in where:
+                self.own[index] += part
 
     def strongest(self, limit):
         spans = [(index, index, weight) for index, weight in enumerate(self.own)]
@@ -249,7 +252,7 @@ class _Parts:
             end -= 1
         while end - begin > 1 and not self.text[begin].isalnum():
             begin += 1
-        return Term(self.text[begin:end], begin, end, float(weight))
+        return Term(self.text[begin:end], begin, end, weight)
 
 
 def _sigmoid(logits):
