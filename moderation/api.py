@@ -67,6 +67,11 @@ def _time_problem(value: str) -> str | None:
 
 
 Time = Annotated[str, _checked(_time_problem), Field(json_schema_extra={"format": "date-time"})]
+Reason = Annotated[
+    str,
+    _checked(lambda reason: None if reason in store.REASONS else f"is none of {', '.join(store.REASONS)}"),
+    Field(json_schema_extra={"enum": list(store.REASONS)}),
+]
 Name = Annotated[str, _checked(lambda text: string_problem(text, 4 * WHO_LIMIT)), Field(max_length=WHO_LIMIT)]
 
 
@@ -194,9 +199,7 @@ class DecisionIn(Request):
     """A decision from outside the desk."""
 
     verdict: Literal["approve", "reject", "defer", "undo"]
-    reason: Literal["abusive", "mocking", "off_topic", "other"] | None = Field(
-        None, description="With `reject`, and only then."
-    )
+    reason: Reason | None = Field(None, description="With `reject`, and only then.")
     by: Name = Field("comment system", min_length=1, description="Who decided.")
     seconds: float | None = Field(None, ge=0, description="That it took.")
 

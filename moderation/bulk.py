@@ -94,7 +94,7 @@ def score_file(
             }
             for index, (id_, _) in enumerate(batch):
                 if index not in values:
-                    writer.writerow([id_, "", "", "", ""])
+                    writer.writerow([id_, *[""] * (len(COLUMNS) - 1)])
                     continue
                 scores, flagged = values[index]
                 written = ["" if np.isnan(score) else f"{score:.6g}" for score in scores]

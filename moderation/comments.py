@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-LABELS = ("abusive", "mocking", "off_topic")
+from moderation import labels
+
+LABELS = labels.NAMES
 TEXT_LIMIT = 20_480  #: bytes of UTF-8, the limit that comment systems know from Perspective
 ARTICLE_LIMIT = 200_000  #: bytes of UTF-8, title and body together
 ID_LIMIT = 200  #: characters

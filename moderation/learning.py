@@ -110,12 +110,12 @@ def labelled(session: Session) -> Dataset:
         ItemRow.source,
         ItemRow.decided,
         ScoreRow.sampling_probability,
-        ScoreRow.abusive,
+        getattr(ScoreRow, LABELS[0]).label("first_probability"),
     )
     rows = []
     for row in session.execute(query):
         # What the model could not read would teach it nothing.
-        decided = final(row) if row.abusive is not None else None
+        decided = final(row) if row.first_probability is not None else None
         known = labels(*decided, row.article_id is not None) if decided else {}
         if any(value == value for value in known.values()):
             drawn = row.source in ("flagged", "audit")

@@ -14,10 +14,12 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import (
     JSON,
+    Boolean,
     CheckConstraint,
     ColumnElement,
     Date,
     DateTime,
+    Double,
     Engine,
     ForeignKey,
     Index,
@@ -40,7 +42,7 @@ from moderation.comments import ID_LIMIT, LABELS, Article
 from moderation.settings import SCOPES
 
 VERDICTS = ("approve", "reject", "defer", "undo")
-REASONS = ("abusive", "mocking", "off_topic", "other")  #: why a comment is rejected; the labels, and what is none
+REASONS = (*LABELS, "other")  #: why a comment is rejected; the labels, and what is none
 SOURCES = ("flagged", "audit", "double", "contested", "reported")  #: why a comment is in the queue, see `ItemRow`
 STATUSES = ("open", "deferred", "decided", "withdrawn")
 ROLES = ("moderator", "lead", "admin")
@@ -181,12 +183,6 @@ class ScoreRow(Base):
     comment_id: Mapped[str] = mapped_column(ForeignKey("comment.id"), index=True)
     model: Mapped[str] = mapped_column(String(100))
     section: Mapped[str] = mapped_column(String(ID_LIMIT), default="")
-    abusive: Mapped[float | None]
-    mocking: Mapped[float | None]
-    off_topic: Mapped[float | None]
-    abusive_threshold: Mapped[float]
-    mocking_threshold: Mapped[float]
-    off_topic_threshold: Mapped[float]
     flagged: Mapped[bool]
     live: Mapped[bool] = mapped_column(default=True)
     source: Mapped[str | None] = mapped_column(String(10))
@@ -247,8 +243,6 @@ class ItemRow(Base):
         Index("ix_item_rank", "status", "rank", "id"),
         Index("ix_item_margin", "status", "margin", "id"),
         Index("ix_item_entered", "status", "entered", "id"),
-        # With the source at the end counts and histograms need no look at the table.
-        *(Index(f"ix_item_{label}", "status", f"flag_{label}", label, "id", "source") for label in LABELS),
         Index("ix_item_probability", "status", "probability", "source"),
         Index("ix_item_section", "status", "section", "rank"),
         Index("ix_item_article", "article_id", "status", "rank", "id"),
@@ -268,12 +262,6 @@ class ItemRow(Base):
     article_id: Mapped[str | None] = mapped_column(String(ID_LIMIT))
     section: Mapped[str] = mapped_column(String(ID_LIMIT), default="")
     author: Mapped[str] = mapped_column(String(ID_LIMIT), default="")
-    abusive: Mapped[float | None]
-    mocking: Mapped[float | None]
-    off_topic: Mapped[float | None]
-    flag_abusive: Mapped[bool]
-    flag_mocking: Mapped[bool]
-    flag_off_topic: Mapped[bool]
     probability: Mapped[float]
     rank: Mapped[float]
     margin: Mapped[float]
@@ -290,6 +278,22 @@ class ItemRow(Base):
     revision: Mapped[RevisionRow] = relationship()
     score: Mapped[ScoreRow] = relationship()
     lease: Mapped[ModeratorRow | None] = relationship()
+
+
+for _label in LABELS:
+    setattr(ScoreRow, _label, mapped_column(Double, nullable=True))
+    setattr(ScoreRow, f"{_label}_threshold", mapped_column(Double, nullable=False))
+    setattr(ItemRow, _label, mapped_column(Double, nullable=True))
+    setattr(ItemRow, f"flag_{_label}", mapped_column(Boolean, nullable=False))
+    # With the source at the end counts and histograms need no look at the table.
+    Index(
+        f"ix_item_{_label}",
+        ItemRow.status,
+        getattr(ItemRow, f"flag_{_label}"),
+        getattr(ItemRow, _label),
+        ItemRow.id,
+        ItemRow.source,
+    )
 
 
 class DecisionRow(Base):

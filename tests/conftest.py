@@ -69,7 +69,7 @@ def until(condition, seconds=30):
 class Server:
     """A ``serve.py`` of its own with a database of its own."""
 
-    def __init__(self, folder, *, arguments=(), env=None):
+    def __init__(self, folder, *, arguments=(), env=None, cwd=ROOT):
         self.env = {
             "MODERATION_DATABASE_URL": f"sqlite:///{folder / 'test.sqlite'}",
             **(env or {}),
@@ -78,7 +78,7 @@ class Server:
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "serve.py", "--port", "0", *arguments],
-                cwd=ROOT,
+                cwd=cwd,
                 env={**os.environ, **self.env},
                 stdout=log,
                 stderr=subprocess.STDOUT,
