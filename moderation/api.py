@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from flask import Blueprint, current_app, request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.json_schema import models_json_schema
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from werkzeug.routing import BaseConverter
 
 from moderation import __version__, auth, erasure, limits, overrides, queue, store
 from moderation.comments import (
@@ -31,7 +32,7 @@ from moderation.comments import (
 from moderation.problems import ApiProblem, FieldError, Problem, respond, respond_problem
 from moderation.registry import ModelError
 from moderation.scorer import TERMS, Score, Scorer
-from moderation.thresholds import QueryError, best_threshold
+from moderation.thresholds import METRICS, QueryError, best_threshold
 
 BATCH_LIMIT = 500  #: comments in one request
 STRETCH = 20  #: comments that are scored between two looks at the deadline
@@ -54,16 +55,37 @@ def _checked(check):
     return AfterValidator(validate)
 
 
-CommentText = Annotated[str, _checked(text_problem), Field(description=f"1 to {TEXT_LIMIT:,} bytes of UTF-8.")]
-ArticleText = Annotated[str, _checked(lambda text: string_problem(text, ARTICLE_LIMIT))]
-Id = Annotated[str, _checked(lambda text: string_problem(text, 4 * ID_LIMIT)), Field(min_length=1, max_length=ID_LIMIT)]
+def _shown(most: int, pattern: str = r"^[^\u0000]*$", **more) -> Any:
+    """What the OpenAPI document says of a text; `_checked` looks closer, and tells in words what is wrong."""
+    return Field(json_schema_extra={"maxLength": most, "pattern": pattern, **more})
+
+
+CommentText = Annotated[
+    str,
+    _checked(text_problem),
+    Field(description=f"1 to {TEXT_LIMIT:,} bytes of UTF-8."),
+    _shown(TEXT_LIMIT, r"^[^\u0000]*[^\s\u0000][^\u0000]*$", minLength=1),
+]
+ArticleText = Annotated[str, _checked(lambda text: string_problem(text, ARTICLE_LIMIT)), _shown(ARTICLE_LIMIT)]
+Id = Annotated[
+    str,
+    _checked(lambda text: string_problem(text, 4 * ID_LIMIT)),
+    Field(min_length=1, max_length=ID_LIMIT),
+    _shown(ID_LIMIT),
+]
 
 
 def _time_problem(value: str) -> str | None:
     try:
-        return None if datetime.fromisoformat(value).tzinfo else "has no time zone; write for example …T18:30:00+01:00"
+        time = datetime.fromisoformat(value)
+        if time.tzinfo is None:
+            return "has no time zone; write for example …T18:30:00+01:00"
+        time.astimezone(UTC)
     except ValueError:
         return "is no time as in ISO 8601"
+    except OverflowError:
+        return "lies before the year 1 or after the year 9999"
+    return None
 
 
 Time = Annotated[str, _checked(_time_problem), Field(json_schema_extra={"format": "date-time"})]
@@ -72,7 +94,14 @@ Reason = Annotated[
     _checked(lambda reason: None if reason in store.REASONS else f"is none of {', '.join(store.REASONS)}"),
     Field(json_schema_extra={"enum": list(store.REASONS)}),
 ]
-Name = Annotated[str, _checked(lambda text: string_problem(text, 4 * WHO_LIMIT)), Field(max_length=WHO_LIMIT)]
+Name = Annotated[
+    str, _checked(lambda text: string_problem(text, 4 * WHO_LIMIT)), Field(max_length=WHO_LIMIT), _shown(WHO_LIMIT)
+]
+
+
+def _whole(value):
+    """In JSON 12.0 is the same number as 12."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Request(BaseModel):
@@ -99,6 +128,15 @@ class ParentIn(Request):
 class CommentIn(Request):
     """A comment to be scored."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"queue": {"const": False}}},
+                {"properties": {"id": {"type": "string"}}, "required": ["id"]},
+            ]
+        }
+    )
+
     id: Id | None = Field(None, description="Yours; it comes back in the reply.")
     text: CommentText
     article: ArticleIn | None = None
@@ -108,7 +146,7 @@ class CommentIn(Request):
         max_length=THREAD_LIMIT,
         description="Earlier accepted comments under the article, newest last.",
     )
-    terms: int = Field(
+    terms: Annotated[int, BeforeValidator(_whole)] = Field(
         TERMS, ge=0, le=TERMS, description="How many terms to tell of each label; with 0 the answer is made faster."
     )
     queue: bool = Field(
@@ -133,7 +171,8 @@ class BatchIn(Request):
     comments: list[Any] = Field(
         min_length=1,
         max_length=BATCH_LIMIT,
-        json_schema_extra={"items": {"$ref": "#/components/schemas/CommentIn"}},
+        description="One that is no comment is answered with `invalid`; the others are scored.",
+        json_schema_extra={"items": {"anyOf": [{"$ref": "#/components/schemas/CommentIn"}, {}]}},
     )
 
 
@@ -198,10 +237,22 @@ class BatchOut(BaseModel):
 class DecisionIn(Request):
     """A decision from outside the desk."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {
+                    "properties": {"verdict": {"const": "reject"}, "reason": {"type": "string"}},
+                    "required": ["reason"],
+                },
+                {"properties": {"verdict": {"enum": ["approve", "defer", "undo"]}, "reason": {"type": "null"}}},
+            ]
+        }
+    )
+
     verdict: Literal["approve", "reject", "defer", "undo"]
     reason: Reason | None = Field(None, description="With `reject`, and only then.")
     by: Name = Field("comment system", min_length=1, description="Who decided.")
-    seconds: float | None = Field(None, ge=0, description="That it took.")
+    seconds: float | None = Field(None, ge=0, allow_inf_nan=False, description="That it took.")
 
     @model_validator(mode="after")
     def _reason(self):
@@ -544,7 +595,19 @@ def _reply(sent_id: str | None, scored: Score) -> dict:
 # ---------------------------------------------------------------------------------------- stored comments
 
 
-@blueprint.get("/comments/<path:id>")
+class _Key(BaseConverter):
+    """An id in an address: any, also one with slashes. One that ends in `/decision` has no address of its own."""
+
+    part_isolating = False
+    regex = rf"[^\0]{{1,{ID_LIMIT}}}(?<!/decision)"
+
+
+@blueprint.record_once
+def _take_keys(state):
+    state.app.url_map.converters["key"] = _Key
+
+
+@blueprint.get("/comments/<key:id>")
 @auth.permit("decide")
 def comment(id):
     """A stored comment with its scores and decisions."""
@@ -555,7 +618,7 @@ def comment(id):
         return respond(200, _stored(session, row))
 
 
-@blueprint.post("/comments/<path:id>/decision")
+@blueprint.post("/comments/<key:id>/decision")
 @auth.permit("decide")
 def decision(id):
     """Decide a comment from outside the desk, or undo what was decided."""
@@ -587,14 +650,14 @@ def decision(id):
     return respond(200, reply)
 
 
-@blueprint.delete("/comments/<path:id>")
+@blueprint.delete("/comments/<key:id>")
 @auth.permit("admin")
 def erase_comment(id):
     """Erase a comment; the proof."""
     return _erase(erasure.erase_comment, id)
 
 
-@blueprint.delete("/authors/<path:author>/comments")
+@blueprint.delete("/authors/<key:author>/comments")
 @auth.permit("admin")
 def erase_author(author):
     """Erase all comments of an author; the proof."""
@@ -735,7 +798,16 @@ def openapi():
     return respond(200, openapi_document())
 
 
-_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}, "example": "c-17"}
+_ID = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1, "maxLength": ID_LIMIT, "pattern": r"^[^\u0000]*$"},
+    "example": "c-17",
+}
+_NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+_METRIC = f"({'|'.join(METRICS)})"
+_THRESHOLD = rf"^\s*(maximum|minimum)\s+{_METRIC}\s*@\s*{_METRIC}\s*(>=|<=)\s*{_NUMBER}\s*$"
 
 
 def openapi_document() -> dict:
@@ -763,9 +835,10 @@ def openapi_document() -> dict:
     def problem(description):
         return answer(description, ref("Problem"), "application/problem+json")
 
-    def get(summary, *, secured=False, parameters=(), **more):
+    def get(operation, summary, *, secured=False, parameters=(), **more):
         return {
             "get": {
+                "operationId": operation,
                 "summary": summary,
                 "parameters": list(parameters),
                 "responses": {"200": answer("As asked.", {"type": "object"}), **more},
@@ -778,9 +851,16 @@ def openapi_document() -> dict:
         "403": problem("The key was made for something else."),
     }
 
-    def erase(summary, parameter):
-        by = {"name": "by", "in": "query", "required": False, "schema": {"type": "string"}, "example": "editor"}
+    def erase(operation, summary, parameter):
+        by = {
+            "name": "by",
+            "in": "query",
+            "required": False,
+            "schema": {"type": "string", "minLength": 1, "maxLength": WHO_LIMIT, "pattern": r"^[^\u0000]*$"},
+            "example": "editor",
+        }
         return {
+            "operationId": operation,
             "summary": summary,
             "description": "Again, it is answered with the same proof.",
             "parameters": [parameter, by],
@@ -788,6 +868,7 @@ def openapi_document() -> dict:
                 "200": answer("The proof.", ref("ErasureOut")),
                 **refusal,
                 "404": problem("There is nothing to erase."),
+                "422": problem("`by` is empty or too long."),
             },
             "security": [{"key": []}, {"bearer": []}],
         }
@@ -802,6 +883,7 @@ def openapi_document() -> dict:
         "paths": {
             "/score": {
                 "post": {
+                    "operationId": "score",
                     "summary": "Score one comment, or up to 500",
                     "description": 'One comment is answered with one verdict, `{"comments": [...]}` with '
                     '`{"comments": [...]}` in the same order; there each item succeeds or fails alone.',
@@ -821,7 +903,13 @@ def openapi_document() -> dict:
                         "content": {"application/json": {"schema": {"oneOf": [ref("CommentIn"), ref("BatchIn")]}}},
                     },
                     "responses": {
-                        "200": answer("Verdicts.", {"oneOf": [ref("ScoreOut"), ref("BatchOut")]}),
+                        "200": {
+                            **answer("Verdicts.", {"oneOf": [ref("ScoreOut"), ref("BatchOut")]}),
+                            "links": {
+                                operation: {"operationId": operation, "parameters": {"id": "$response.body#/id"}}
+                                for operation in ("comment", "decide", "erase_comment")
+                            },
+                        },
                         "400": problem("The body is not JSON, or the deadline cannot be read."),
                         **refusal,
                         "413": problem("The body is over the limit."),
@@ -837,19 +925,23 @@ def openapi_document() -> dict:
             },
             "/comments/{id}": {
                 **get(
+                    "comment",
                     "A comment that was sent with `queue`, with its scores and decisions",
                     secured=True,
                     parameters=[_ID],
                     **refusal,
                     **{"200": answer("The comment.", ref("StoredOut")), "404": problem("There is no such comment.")},
                 ),
-                "delete": erase("Erase a comment; its id stays taken", _ID),
+                "delete": erase("erase_comment", "Erase a comment; its id stays taken", _ID),
             },
             "/authors/{author}/comments": {
-                "delete": erase("Erase all comments of an author", {**_ID, "name": "author", "example": "u-7"})
+                "delete": erase(
+                    "erase_author", "Erase all comments of an author", {**_ID, "name": "author", "example": "u-7"}
+                )
             },
             "/comments/{id}/decision": {
                 "post": {
+                    "operationId": "decide",
                     "summary": "Decide a comment from outside the desk, or undo what was decided",
                     "description": "With the header Idempotency-Key the same request twice is one decision.",
                     "security": [{"key": []}, {"bearer": []}],
@@ -859,8 +951,8 @@ def openapi_document() -> dict:
                             "name": "Idempotency-Key",
                             "in": "header",
                             "required": False,
-                            "schema": {"type": "string", "maxLength": ID_LIMIT},
-                            "example": "2f1c…",
+                            "schema": {"type": "string", "minLength": 1, "maxLength": ID_LIMIT},
+                            "example": "2f1c9d30-7b5e-4f9e-9a51-6f0e8c2f4a11",
                         },
                     ],
                     "requestBody": {
@@ -880,6 +972,7 @@ def openapi_document() -> dict:
                 }
             },
             "/model": get(
+                "model",
                 "The model's card, or the best thresholds for a requirement",
                 secured=True,
                 parameters=[
@@ -887,19 +980,20 @@ def openapi_document() -> dict:
                         "name": "threshold",
                         "in": "query",
                         "required": False,
-                        "schema": {"type": "string"},
+                        "schema": {"type": "string", "pattern": _THRESHOLD},
                         "example": "maximum recall @ precision >= 0.9",
                     }
                 ],
                 **refusal,
                 **{"400": problem("The query cannot be read."), "503": problem("No model is loaded.")},
             ),
-            "/health": get("Whether the process answers"),
+            "/health": get("health", "Whether the process answers"),
             "/ready": get(
+                "ready",
                 "Whether a model is loaded; with a key also which",
                 **{"503": answer("No model is loaded.", {"type": "object"})},
             ),
-            "/openapi.json": get("This document", secured=True, **refusal),
+            "/openapi.json": get("openapi", "This document", secured=True, **refusal),
         },
         "components": {
             "schemas": definitions["$defs"],

@@ -114,6 +114,8 @@ def _demonstrate(session: Session) -> None:
         if isinstance(row, DataError):
             raise row
         store.save_article(session, row["article_id"], articles[row["article_id"]])
-        session.add(store.CommentRow(id=row["id"], article_id=row["article_id"], parent_text=row["parent_text"]))
-        session.flush()
-        session.add(store.RevisionRow(comment_id=row["id"], number=1, text=row["text"]))
+        # Of several processes that start at once each comes here.
+        values = {"id": row["id"], "article_id": row["article_id"], "parent_text": row["parent_text"]}
+        if store.insert_new(session, store.CommentRow, **values):
+            session.add(store.RevisionRow(comment_id=row["id"], number=1, text=row["text"]))
+            session.flush()

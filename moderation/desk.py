@@ -379,15 +379,15 @@ def _undo(row):
     me, form = login.current(), request.form
     if row.moderator_id != me.id and not people.may(me, "lead"):
         raise Forbidden("Moderators undo their own decisions, leads everybody's.")
-    problem = None
+    problem, item_id = None, row.item_id
     with writing() as session:
         try:
             queue.undo(session, row.id, policy(), who=me.name, moderator_id=me.id)
         except queue.Unknown:
             raise NotFound("There is no such decision.") from None
-        except queue.Decided as error:
-            problem, row = error, error.decision
-        found = queue.item(session, row.item_id)
+        except queue.QueueError as error:
+            problem, row = error, getattr(error, "decision", None)
+        found = queue.item(session, item_id)
     if "HX-Request" not in request.headers:
         flash(f"Not undone: {problem}." if problem else "Undone.")
         return redirect(f"{url_for('desk.hand')}?{form.get('back', '')}")

@@ -822,7 +822,7 @@ def _look_again(session, item, who, policy, rng):
         select(ItemRow).where(ItemRow.pair_id == first.id, ItemRow.source == "double", ItemRow.status != "withdrawn")
     )
     if second is None:
-        if item.source in ("flagged", "audit") and rng.random() < policy.double:
+        if _drawn(item, policy, rng):
             enqueue(session, item.comment, item.revision, item.score, "double", pair=item, not_for=who, rng=rng)
     elif (
         first.status == second.status == "decided"
@@ -834,6 +834,11 @@ def _look_again(session, item, who, policy, rng):
         )
     ):
         enqueue(session, item.comment, item.revision, item.score, "contested", pair=first, rng=rng)
+
+
+def _drawn(item, policy, rng):
+    """Whether a second moderator is to see a decided item."""
+    return item.source in ("flagged", "audit") and rng.random() < policy.double
 
 
 def settle(session: Session, comment: CommentRow, policy: Policy) -> None:
@@ -948,6 +953,8 @@ def undo(
     Unknown
     Decided
         When somebody has decided the item anew since.
+    Changed
+        When somebody has, and that was undone.
     """
     earlier = find_request(session, request)
     if earlier is not None:
@@ -959,6 +966,8 @@ def undo(
     undone = session.scalar(select(DecisionRow).where(DecisionRow.undoes == decision_id))
     if undone is not None:
         return undone
+    if item.decision_id is None:
+        raise Changed("nothing of this decision holds any more")  # deferred, then decided, and that was undone
     if item.decision_id != decision_id:
         raise Decided(session.get_one(DecisionRow, item.decision_id))
     at = now()
@@ -1092,11 +1101,25 @@ def decide_batch(
             "lease_until": None,
         }
         session.execute(update(ItemRow), [{"id": each.id, "decision_id": numbers[each.id], **state} for each in found])
-        _tell(session, [each.comment_id for each in found], verdict, reason, moderator.name, at, policy)
+        # Few have opinions left from an earlier decision: these are looked at one by one.
+        paired = set(
+            session.scalars(
+                select(ItemRow.pair_id)
+                .join(DecisionRow, DecisionRow.item_id == ItemRow.pair_id)
+                .where(DecisionRow.batch_id == batch.id, ItemRow.status != "withdrawn")
+            )
+        )
+        again = [each for each in found if each.id in paired]
+        alone = [each for each in found if each.id not in paired]
+        drawn = [each for each in alone if _drawn(each, policy, rng)]
+        _tell(session, [each.comment_id for each in alone], verdict, reason, moderator.name, at, policy)
         # What the statements above changed behind the session's back is read anew when it is needed.
         session.expire_all()
-        for each in [each for each in found if rng.random() < policy.double]:
+        for each in drawn:
             enqueue(session, each.comment, each.revision, each.score, "double", pair=each, not_for=moderator.name)
+        for each in again:
+            _look_again(session, each, moderator.name, policy, rng)
+            settle(session, each.comment, policy)
         session.refresh(batch)
     return batch, total - len(found)
 

@@ -661,9 +661,9 @@ def secret(session: Session, name: str) -> str:
     """The service's own secret of that name, made when it is first asked for. Needs a writing session then."""
     row = session.get(SecretRow, name)
     if row is None:
-        row = SecretRow(name=name, value=secrets.token_urlsafe(32))
-        session.add(row)
-        session.flush()
+        # Of several processes that start at once one makes it, and all use that.
+        insert_new(session, SecretRow, name=name, value=secrets.token_urlsafe(32))
+        row = session.get_one(SecretRow, name)
     return row.value
 
 

@@ -1,5 +1,6 @@
 """The queue, on each kind of database."""
 
+import json
 import random
 import threading
 from datetime import timedelta
@@ -441,6 +442,50 @@ def test_a_batch_draws_second_opinions_too(engine, people):
         assert queue.count(session, Filter()) == 10
         assert queue.lease(session, people["ann"], ALWAYS) == []
         assert len(queue.lease(session, people["bob"], ALWAYS, size=20)) == 10
+
+
+def test_a_batch_does_not_overrule_the_lead(engine, people):
+    """Two opinions differed, the lead settled it, and the first opinion was undone: a batch that decides it anew is an
+    opinion like another."""
+    policy = Policy(audit=0, double=1, notify=True)
+    with store.writing(engine) as session:
+        item = arrive(session, "a").item
+        first = queue.decide(session, item.id, Decision("approve", "ann"), policy)
+        [second] = queue.items(session, Filter())
+        queue.decide(session, second.id, Decision("reject", "bob", reason="abusive"), policy)
+        [contested] = queue.items(session, Filter(contested=True))
+        queue.decide(session, contested.id, Decision("reject", "lea", reason="abusive"), policy)
+        queue.undo(session, first.id, policy, who="ann")
+        queue.decide_batch(session, people["ann"], Filter(), "approve", policy)
+        assert session.get_one(CommentRow, "a").verdict == "reject"
+        assert [json.loads(row.payload)["verdict"] for row in session.scalars(select(OutboxRow))] == [
+            "approve",
+            "reject",
+        ]
+        assert session.get_one(ItemRow, item.id).verdict == "approve"
+        assert queue.count(session, Filter()) == 0  # and nobody is asked for a second opinion twice
+
+
+def test_a_batch_draws_as_single_decisions_do(engine, people):
+    """What the comment system reported is not drawn: only what the model or the audit brought is measured."""
+    with store.writing(engine) as session:
+        arrive(session, "a", score=scored(0.1))
+        made = queue.decide_comment(session, "a", Decision("approve", "system"), ALWAYS)
+        queue.undo(session, made.id, ALWAYS, who="system")
+        batch, _ = queue.decide_batch(session, people["ann"], Filter(), "approve", ALWAYS)
+        assert batch.size == 1 and queue.count(session, Filter()) == 0
+
+
+def test_undoing_what_was_put_off_before_a_decision_that_was_undone(engine):
+    with store.writing(engine) as session:
+        item = arrive(session, "a").item
+        put_off = queue.decide(session, item.id, Decision("defer", "ann"), NEVER)
+        made = queue.decide(session, item.id, Decision("approve", "bob"), NEVER)
+        with pytest.raises(queue.Decided):
+            queue.undo(session, put_off.id, NEVER, who="ann")
+        queue.undo(session, made.id, NEVER, who="bob")
+        with pytest.raises(queue.Changed):
+            queue.undo(session, put_off.id, NEVER, who="ann")
 
 
 def at_once(functions):
