@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from flask import Blueprint, current_app, request
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.json_schema import models_json_schema
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 from werkzeug.routing import BaseConverter
 
@@ -369,6 +369,13 @@ def read_json() -> Any:
     return parse_json(request.get_data())
 
 
+def _refuse(constant):
+    raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
 def parse_json(data: bytes) -> Any:
     """What a JSON body says.
 
@@ -378,11 +385,8 @@ def parse_json(data: bytes) -> Any:
         400 for what is not JSON.
     """
 
-    def refuse(constant):
-        raise ValueError(f"{constant} is not JSON")
-
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=refuse)
+        return _DECODER.decode(data.decode("utf-8"))
     except RecursionError:
         raise ApiProblem(400, "Not JSON", "The body is nested too deeply") from None
     except UnicodeDecodeError:
@@ -432,9 +436,9 @@ def _score_all(engine: Scorer, items: list) -> list[dict]:
     """Replies to the comments of a request, in order."""
     replies: list[dict | None] = [None] * len(items)
     taken: list[tuple[int, CommentIn, Comment, str]] = []
-    own = current_app.extensions["thresholds"].get()
-    with store.reading(current_app.extensions["engine"]) as session:
-        articles = _Articles(session)
+    kept = current_app.extensions
+    own = kept["thresholds"].get()
+    with _Articles(kept["engine"]) as articles:
         for place, item in enumerate(items):
             try:
                 sent = CommentIn.model_validate(item)
@@ -445,8 +449,9 @@ def _score_all(engine: Scorer, items: list) -> list[dict]:
                 replies[place] = _refused(item, [FieldError(field="/article/id", detail=str(error))])
             else:
                 taken.append((place, sent, comment, section))
-    counted = current_app.extensions["metrics"]
-    counted.unscored.labels("invalid").inc(len(items) - len(taken))
+    counted = kept["metrics"]
+    if len(taken) < len(items):
+        counted.unscored.labels("invalid").inc(len(items) - len(taken))
     scores: list[Score] = []
     with counted.scoring_seconds.time():
         while len(scores) < len(taken) and not limits.deadline_passed():
@@ -455,16 +460,17 @@ def _score_all(engine: Scorer, items: list) -> list[dict]:
                 scores += [engine.score([comment], terms=sent.terms)[0] for _, sent, comment, _ in stretch]
             else:
                 scores += engine.score([comment for _, _, comment, _ in stretch], terms=0)
-    counted.unscored.labels("deadline").inc(len(taken) - len(scores))
-    for place, sent, _, _ in taken[len(scores) :]:
-        replies[place] = {"id": sent.id, "status": "not_scored", "problem": _TOO_LATE.model_dump()}
-    del taken[len(scores) :]
+    if len(scores) < len(taken):
+        counted.unscored.labels("deadline").inc(len(taken) - len(scores))
+        for place, sent, _, _ in taken[len(scores) :]:
+            replies[place] = {"id": sent.id, "status": "not_scored", "problem": _TOO_LATE.model_dump()}
+        del taken[len(scores) :]
     scores = [overrides.apply(scored, section, own) for scored, (*_, section) in zip(scores, taken, strict=True)]
     for (place, sent, _, _), scored in zip(taken, scores, strict=True):
         replies[place] = _reply(sent.id, scored)
         counted.count(scored)
     if articles.new or any(sent.queue for _, sent, _, _ in taken):
-        with store.writing(current_app.extensions["engine"]) as session:
+        with store.writing(kept["engine"]) as session:
             for id, (article, section) in articles.new.items():
                 store.save_article(session, id, article, section)
             for (place, sent, comment, section), scored in zip(taken, scores, strict=True):
@@ -485,15 +491,27 @@ class UnknownArticle(Exception):
 
 
 class _Articles:
-    """The articles of a request: those stored, and in `new` those that it brings."""
+    """The articles of a request: those stored, and in `new` those that it brings.
 
-    def __init__(self, session: Session):
-        self._session = session
+    The database is asked only for an article that is named; most requests name none.
+    """
+
+    def __init__(self, engine: Engine):
+        self._engine, self._session = engine, None
         self.new: dict[str, tuple[Article, str]] = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._session is not None:
+            self._session.close()
 
     def find(self, id: str) -> tuple[Article, str]:
         if id in self.new:
             return self.new[id]
+        if self._session is None:
+            self._session = Session(self._engine, expire_on_commit=False)
         row = self._session.get(store.ArticleRow, id)
         if row is None:
             raise UnknownArticle("is not known; send its title and body once")
