@@ -34,7 +34,8 @@ _COLUMNS = ["corpus", "id", "article_id", "parent_text", "text", *LABELS, "weigh
 def verdicts(*columns):
     """A query for the decided revisions that may teach: ``item, verdict, reason`` and `columns`.
 
-    Left out are comments that were erased, and contested ones until they are settled; then the settling counts.
+    Left out are comments that were erased or invented, and contested ones until they are settled; then the settling
+    counts.
     """
     second, settling = aliased(ItemRow), aliased(ItemRow)
     return (
@@ -61,6 +62,7 @@ def verdicts(*columns):
             ItemRow.source.in_(("flagged", "audit", "reported")),
             ItemRow.status == "decided",
             CommentRow.erasure_id.is_(None),
+            CommentRow.invented.is_(False),
         )
         .order_by(ItemRow.id)
     )

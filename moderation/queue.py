@@ -210,6 +210,7 @@ def _supersede(session, comment, arrival):
     """The comment was edited: what is undecided about the old text is withdrawn."""
     _withdraw(session, ItemRow.comment_id == comment.id)
     comment.verdict = comment.reason = comment.decided = None
+    comment.invented = False
     comment.parent_text = arrival.parent_text or comment.parent_text
     comment.section = arrival.section or comment.section
     comment.article_id = arrival.article_id or comment.article_id
@@ -611,6 +612,7 @@ def similar(session: Session, comment: CommentRow, *, limit: int = 5, least: flo
             RevisionRow.id.in_(store.matches(session, pairs, limit=_CANDIDATES)),
             CommentRow.verdict.is_not(None),
             CommentRow.id != comment.id,
+            CommentRow.invented.is_(comment.invented),
         )
     )
     overlaps = {}
@@ -816,7 +818,7 @@ def _decision_values(item, decision):
 def _look_again(session, item, who, policy, rng):
     """Draw a decided item for a second opinion; put two opinions that differ before a lead."""
     first = session.get_one(ItemRow, item.pair_id) if item.source == "double" else item
-    if item.source == "contested":
+    if item.source == "contested" or item.comment.invented:
         return
     second = session.scalar(
         select(ItemRow).where(ItemRow.pair_id == first.id, ItemRow.source == "double", ItemRow.status != "withdrawn")
@@ -848,7 +850,7 @@ def settle(session: Session, comment: CommentRow, policy: Policy) -> None:
         return
     comment.verdict, comment.reason = new
     comment.decided = standing.decided if standing else None
-    if policy.notify:
+    if policy.notify and not comment.invented:
         values = _event(comment.id, comment.revision, *new, standing.decided_by if standing else "")
         session.add(OutboxRow(**values))
     session.flush()
@@ -1095,7 +1097,7 @@ def decide_batch(
         _tell(session, [each.comment_id for each in found], verdict, reason, moderator.name, at, policy)
         # What the statements above changed behind the session's back is read anew when it is needed.
         session.expire_all()
-        for each in [each for each in found if rng.random() < policy.double]:
+        for each in [each for each in found if rng.random() < policy.double and not each.comment.invented]:
             enqueue(session, each.comment, each.revision, each.score, "double", pair=each, not_for=moderator.name)
         session.refresh(batch)
     return batch, total - len(found)
@@ -1114,10 +1116,15 @@ def _tell(session, comment_ids, verdict, reason, who, at, policy):
     for begin in range(0, len(comment_ids), _CHUNK):
         chunk = comment_ids[begin : begin + _CHUNK]
         if policy.notify:
-            revisions = session.execute(select(CommentRow.id, CommentRow.revision).where(CommentRow.id.in_(chunk)))
-            session.execute(
-                insert(OutboxRow), [_event(id, revision, verdict, reason, who) for id, revision in revisions]
-            )
+            revisions = session.execute(
+                select(CommentRow.id, CommentRow.revision).where(
+                    CommentRow.id.in_(chunk), CommentRow.invented.is_(False)
+                )
+            ).all()
+            if revisions:
+                session.execute(
+                    insert(OutboxRow), [_event(id, revision, verdict, reason, who) for id, revision in revisions]
+                )
         session.execute(
             update(CommentRow)
             .where(CommentRow.id.in_(chunk))

@@ -27,6 +27,7 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    false,
     func,
     literal_column,
     select,
@@ -107,10 +108,16 @@ class CommentRow(Base):
         What holds for the current revision: ``approve`` or ``reject``, or None where nobody has decided.
     erasure_id : int or None
         Of the erasure that removed the texts and the author.
+    invented : bool
+        Whether it is one of those that `moderation.demonstration` shows, and nobody wrote it.
     """
 
     __tablename__ = "comment"
-    __table_args__ = (Index("ix_comment_author", "author", "posted"), Index("ix_comment_created", "created"))
+    __table_args__ = (
+        Index("ix_comment_author", "author", "posted"),
+        Index("ix_comment_created", "created"),
+        Index("ix_comment_invented", "invented", sqlite_where=sql("invented"), postgresql_where=sql("invented")),
+    )
 
     id: Mapped[str] = mapped_column(String(ID_LIMIT), primary_key=True)
     article_id: Mapped[str | None] = mapped_column(ForeignKey("article.id"), index=True)
@@ -125,6 +132,7 @@ class CommentRow(Base):
     reason: Mapped[str | None] = mapped_column(String(10))
     decided: Mapped[datetime | None] = mapped_column(UtcTime)
     erasure_id: Mapped[int | None] = mapped_column(ForeignKey("erasure.id"))
+    invented: Mapped[bool] = mapped_column(default=False, server_default=false())
     article: Mapped[ArticleRow | None] = relationship()
     current: Mapped[RevisionRow] = relationship(
         primaryjoin="and_(CommentRow.id == foreign(RevisionRow.comment_id), CommentRow.revision == RevisionRow.number)",
@@ -163,8 +171,9 @@ class ScoreRow(Base):
     flagged : bool
         Whether any label reached its threshold.
     live : bool
-        Whether it was given when the comment came in. Others are of a later model, for comparison and simulation; how
-        the comment was drawn for the queue stands with the live one.
+        Whether it was given when the comment came in. Others are of a later model, for comparison and simulation
+        (how the comment was drawn for the queue stands with the live one), or of an invented comment, which nobody
+        sent.
     source : str or None
         Why the revision joined the queue on this score (one of `SOURCES`); None where it did not.
     sampling_probability : float
@@ -690,12 +699,9 @@ def insert_new(session: Session, table: type[Base], **values) -> bool:
 # ---------------------------------------------------------------------------------------- comments
 
 
-def count_comments(session: Session) -> int:
-    return session.scalar(select(func.count()).select_from(CommentRow))
-
-
-def newest_comments(session: Session, limit: int = 50) -> list[CommentRow]:
-    query = select(CommentRow).order_by(CommentRow.created.desc(), CommentRow.id).limit(limit)
+def invented_comments(session: Session) -> list[CommentRow]:
+    """Those of the demonstration, in their order."""
+    query = select(CommentRow).where(CommentRow.invented.is_(True)).order_by(CommentRow.created, CommentRow.id)
     return list(session.scalars(query.options(joinedload(CommentRow.current), joinedload(CommentRow.article))))
 
 
