@@ -23,6 +23,7 @@ from moderation import (
     perspective,
     problems,
     rollout,
+    simulation,
     store,
     tuning,
 )
@@ -76,6 +77,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     cors.init_app(app, settings.cors_origins.split())
     auth.init_app(app, engine, person=login.current)
     app.extensions["thresholds"] = Recent("thresholds", engine, overrides.current)
+    # Going over all scores takes most of a second where there are hundreds of thousands.
+    app.extensions["drift"] = Recent("drift", engine, simulation.weekly, every=60.0, aside=True)
+    app.extensions["sections"] = Recent("sections", engine, simulation.sections, every=60.0, aside=True)
     limits.init_app(app, settings)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(pages.blueprint)

@@ -10,10 +10,11 @@ import json
 import math
 import random
 import uuid
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from sqlalchemy import ColumnElement, Integer, Select, and_, case, cast, func, insert, or_, select, update
 from sqlalchemy.orm import Session, joinedload
 
@@ -404,7 +405,7 @@ class Filter:
             return [ItemRow.status == self.status]
         few = store.matches(session, [words], prefix=True, limit=_FEW + 1)
         if len(few) > _FEW:
-            many = select(RevisionRow.id).where(store.match([words], _dialect(session), prefix=True))
+            many = store.matching([words], _dialect(session), prefix=True)
             return [ItemRow.status == self.status, ItemRow.revision_id.in_(many)]
         ids = list(session.scalars(select(ItemRow.id).where(ItemRow.revision_id.in_(few)))) if few else []
         # A status in disguise: going by it SQLite would read the whole queue to find these few.
@@ -433,6 +434,15 @@ def _loaded(query):
         joinedload(ItemRow.lease),
         joinedload(ItemRow.comment).joinedload(CommentRow.article),
     )
+
+
+def newest_decided(session: Session, chosen: Filter, *, limit: int = 20, offset: int = 0) -> list[ItemRow]:
+    """Items of a filter that were decided (or put off), the last one first; loaded as by `items`."""
+    order = (ItemRow.decided.desc(), ItemRow.id.desc())
+    query = select(ItemRow.id).where(*chosen.conditions(session)).order_by(*order)
+    # By number first: those that are passed over need no look at the tables.
+    ids = list(session.scalars(query.limit(limit).offset(offset)))
+    return list(session.scalars(_loaded(select(ItemRow)).where(ItemRow.id.in_(ids)).order_by(*order)))
 
 
 def items(
@@ -510,6 +520,28 @@ def histogram(session: Session, chosen: Filter, bins: int = 20) -> list[int]:
     for index, number in rows:
         found[index] = number
     return found
+
+
+def picture(session: Session, chosen: Filter, bins: int, size: int) -> tuple[list[int], int, list[ItemRow]]:
+    """What a batch is chosen by: the histogram of a filter without its range, and of the range how many items there
+    are and a sample of at most `size` of them; as `histogram`, `count` and `sample` give, at less cost for words."""
+    everything = replace(chosen, low=0.0, high=1.0)
+    if not store.words(chosen.text):
+        number = count(session, chosen)
+        return histogram(session, everything, bins), number, sample(session, chosen, size) if number else []
+    table = ItemRow.__table__.c
+    column = table[everything.probability.key]
+    query = select(table.id, column).where(*everything.conditions(session), column.is_not(None))
+    # Past the mapper, which would take longer over a hundred thousand rows than the database.
+    rows = session.connection().execute(query).all()
+    numbers = np.fromiter((row[0] for row in rows), dtype=int, count=len(rows))
+    probability = np.fromiter((row[1] for row in rows), dtype=float, count=len(rows))
+    heights = np.bincount(np.minimum((probability * bins).astype(int), bins - 1), minlength=bins).tolist()
+    inside = (probability >= chosen.low) & ((probability < chosen.high) | (chosen.high == 1))
+    found = numbers[inside].tolist()
+    ids = random.sample(found, min(size, len(found)))
+    query = _loaded(select(ItemRow)).where(ItemRow.id.in_(ids)).order_by(ItemRow.id)
+    return heights, len(found), list(session.scalars(query))
 
 
 def standing(session: Session, items: list[ItemRow]) -> dict[int, DecisionRow]:
@@ -651,7 +683,12 @@ def lease(
     at = now()
     conditions = chosen.conditions(session)
     mine = and_(ItemRow.lease_id == moderator.id, ItemRow.lease_until > at)
-    held = list(session.scalars(_ordered(select(ItemRow.id).where(mine, *conditions), chosen, order).limit(size)))
+    # Unordered: the few that a moderator has are found by their lease, not by going through the queue in its order.
+    held = list(session.scalars(select(ItemRow.id).where(mine, *conditions)))
+    if len(held) > size:
+        held = list(
+            session.scalars(_ordered(select(ItemRow.id).where(ItemRow.id.in_(held)), chosen, order).limit(size))
+        )
     session.execute(
         update(ItemRow)
         .where(ItemRow.lease_id == moderator.id, ItemRow.id.not_in(held))

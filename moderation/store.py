@@ -116,7 +116,13 @@ class CommentRow(Base):
     __table_args__ = (
         Index("ix_comment_author", "author", "posted"),
         Index("ix_comment_created", "created"),
-        Index("ix_comment_invented", "invented", sqlite_where=sql("invented"), postgresql_where=sql("invented")),
+        # In the very words of the queries, or it would not be used.
+        Index(
+            "ix_comment_invented",
+            "invented",
+            sqlite_where=sql("invented IS 1"),
+            postgresql_where=sql("invented IS TRUE"),
+        ),
     )
 
     id: Mapped[str] = mapped_column(String(ID_LIMIT), primary_key=True)
@@ -259,11 +265,12 @@ class ItemRow(Base):
         # With the source at the end counts and histograms need no look at the table.
         *(Index(f"ix_item_{label}", "status", f"flag_{label}", label, "id", "source") for label in LABELS),
         Index("ix_item_probability", "status", "probability", "source"),
-        Index("ix_item_section", "status", "section", "rank"),
+        Index("ix_item_section", "status", "section", "rank", "id", "probability", "source"),
         Index("ix_item_article", "article_id", "status", "rank", "id"),
         Index("ix_item_author", "author", "status", "rank", "id"),
         Index("ix_item_lease", "lease_id", "status"),
         Index("ix_item_decided", "decided"),
+        Index("ix_item_newest", "status", "decided", "id", "source"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -723,13 +730,19 @@ def match(alternatives: Sequence[Sequence[str]], dialect: str, *, prefix: bool =
         Whether the beginning of a word is enough.
     """
     if dialect == "sqlite":
-        found = sql("SELECT rowid FROM revision_text WHERE revision_text MATCH :query")
-        query = _sqlite_query(alternatives, prefix)
-        return RevisionRow.id.in_(found.bindparams(query=query).columns(RevisionRow.id).scalar_subquery())
+        return RevisionRow.id.in_(matching(alternatives, dialect, prefix=prefix))
     end = ":*" if prefix else ""
     query = " | ".join("(" + " & ".join(f"'{word}'{end}" for word in each) + ")" for each in alternatives)
     vector = func.to_tsvector(literal_column("'simple'::regconfig"), RevisionRow.text)
     return vector.op("@@")(func.to_tsquery(literal_column("'simple'::regconfig"), query))
+
+
+def matching(alternatives: Sequence[Sequence[str]], dialect: str, *, prefix: bool = False):
+    """A query for the numbers of the revisions that `match`."""
+    if dialect != "sqlite":
+        return select(RevisionRow.id).where(match(alternatives, dialect, prefix=prefix))
+    found = sql("SELECT rowid FROM revision_text WHERE revision_text MATCH :query")
+    return found.bindparams(query=_sqlite_query(alternatives, prefix)).columns(RevisionRow.id).scalar_subquery()
 
 
 def _sqlite_query(alternatives, prefix):

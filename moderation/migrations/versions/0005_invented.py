@@ -9,8 +9,13 @@ down_revision = "0004"
 
 def upgrade():
     op.add_column("comment", sa.Column("invented", sa.Boolean(), nullable=False, server_default=sa.false()))
-    where = sa.text("invented")
-    op.create_index("ix_comment_invented", "comment", ["invented"], sqlite_where=where, postgresql_where=where)
+    op.create_index(
+        "ix_comment_invented",
+        "comment",
+        ["invented"],
+        sqlite_where=sa.text("invented IS 1"),
+        postgresql_where=sa.text("invented IS TRUE"),
+    )
 
 
 def downgrade():
