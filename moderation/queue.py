@@ -683,8 +683,9 @@ def lease(
     at = now()
     conditions = chosen.conditions(session)
     mine = and_(ItemRow.lease_id == moderator.id, ItemRow.lease_until > at)
-    # Unordered: the few that a moderator has are found by their lease, not by going through the queue in its order.
-    held = list(session.scalars(select(ItemRow.id).where(mine, *conditions)))
+    # The few that a moderator has are found by their lease alone, not by going through the queue in its order.
+    held = list(session.scalars(select(ItemRow.id).where(mine)))
+    held = list(session.scalars(select(ItemRow.id).where(ItemRow.id.in_(held), *conditions))) if held else []
     if len(held) > size:
         held = list(
             session.scalars(_ordered(select(ItemRow.id).where(ItemRow.id.in_(held)), chosen, order).limit(size))
