@@ -18,7 +18,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 from werkzeug.routing import BaseConverter
 
-from moderation import __version__, auth, erasure, limits, overrides, queue, store
+from moderation import __version__, auth, demonstration, erasure, limits, overrides, queue, store
 from moderation.comments import (
     ARTICLE_LIMIT,
     ID_LIMIT,
@@ -432,6 +432,12 @@ def store_session() -> Session:
     return Session(current_app.extensions["engine"])
 
 
+def end_demonstration(session: Session) -> None:
+    """A comment of the newsroom's own is stored: those invented make room."""
+    if current_app.extensions["demonstration"].get():
+        demonstration.end(session)
+
+
 def _score_all(engine: Scorer, items: list) -> list[dict]:
     """Replies to the comments of a request, in order."""
     replies: list[dict | None] = [None] * len(items)
@@ -471,6 +477,8 @@ def _score_all(engine: Scorer, items: list) -> list[dict]:
         counted.count(scored)
     if articles.new or any(sent.queue for _, sent, _, _ in taken):
         with store.writing(kept["engine"]) as session:
+            if any(sent.queue for _, sent, _, _ in taken):
+                end_demonstration(session)
             for id, (article, section) in articles.new.items():
                 store.save_article(session, id, article, section)
             for (place, sent, comment, section), scored in zip(taken, scores, strict=True):

@@ -646,13 +646,14 @@ def _session():
 )
 def keys_create(name, scopes):
     """Make an API key for NAME and print it, once."""
-    from moderation import store
+    from moderation import demonstration, store
 
     with _session() as session:
         try:
             key = store.create_key(session, name, scopes)
         except ValueError as error:
             raise click.ClickException(str(error)) from None
+        demonstration.end(session)
         session.commit()
     click.echo(key)
     click.echo("Keep it: it cannot be shown again. From now on every request needs a key.", err=True)

@@ -207,12 +207,14 @@ def hand():
         more, rows = False, {}
     else:
         with reading() as session:
-            items = queue.items(session, found, "age", limit=PAGE + 1, offset=page * PAGE)
+            items = queue.newest_decided(session, found, limit=PAGE + 1, offset=page * PAGE)
             sections, counts, rows = queue.sections(session), queue.counts(session, me), queue.standing(session, items)
         items, more = items[:PAGE], len(items) > PAGE
+    waiting = found.status in ("open", "deferred")
     return render_template(
         "desk.html",
-        cards=cards(items),
+        # What is decided is told in a line, for which nothing needs to be scored.
+        cards=cards(items) if waiting else [Card(item, Markup(), [], "", "") for item in items],
         chosen=found,
         order=order,
         orders=ORDERS,

@@ -448,6 +448,7 @@ def suggestscore():
     if not sent.do_not_store:
         try:
             with store.writing(current_app.extensions["engine"]) as session:
+                api.end_demonstration(session)
                 scored = overrides.apply(scored, "", overrides.current(session))
                 suggestion = Suggestion(comment, values, who, parent_id)
                 record(session, suggestion, scored, current_app.extensions["policy"])

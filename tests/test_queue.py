@@ -506,3 +506,29 @@ def at_once(functions):
         thread.join()
     if problems:
         raise problems[0]
+
+
+def test_the_picture_of_a_batch_is_the_same_with_words_and_without(engine):
+    with store.writing(engine) as session:
+        for number in range(30):
+            arrive(session, f"c{number}", f"A bridge, number {number}.", scored(0.51 + number / 100))
+        for low, high in ((0.0, 1.0), (0.6, 0.75), (0.9, 1.0)):
+            plain, worded = (
+                queue.picture(session, Filter(low=low, high=high, text=text), 20, 5) for text in ("", "bridg")
+            )
+            assert plain[:2] == worded[:2] and sum(plain[0]) == 30
+            for number, sample in (plain[1:], worded[1:]):
+                assert len(sample) == min(5, number) and all(low <= item.probability <= high for item in sample)
+        assert queue.picture(session, Filter(text="nothing"), 20, 5) == ([0] * 20, 0, [])
+        assert queue.picture(session, Filter(label="mocking", text="bridge"), 20, 5)[:2] == ([0] * 20, 0)
+
+
+def test_the_newest_decision_comes_first(engine):
+    with store.writing(engine) as session:
+        for number in range(4):
+            arrive(session, f"c{number}", f"Text {number}.", scored(0.9))
+        for number in (2, 0, 3):
+            queue.decide_comment(session, f"c{number}", Decision("approve", "ann"), NEVER)
+        found = [item.comment_id for item in queue.newest_decided(session, Filter(status="decided"))]
+        assert found == ["c3", "c0", "c2"]
+        assert [i.comment_id for i in queue.newest_decided(session, Filter(status="decided"), offset=2)] == ["c2"]
