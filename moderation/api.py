@@ -440,7 +440,7 @@ def end_demonstration(session: Session) -> None:
 
 def _score_all(engine: Scorer, items: list) -> list[dict]:
     """Replies to the comments of a request, in order."""
-    replies: list[dict | None] = [None] * len(items)
+    replies: list[dict] = [{} for _ in items]
     taken: list[tuple[int, CommentIn, Comment, str]] = []
     kept = current_app.extensions
     own = kept["thresholds"].get()
@@ -505,7 +505,8 @@ class _Articles:
     """
 
     def __init__(self, engine: Engine):
-        self._engine, self._session = engine, None
+        self._engine = engine
+        self._session: Session | None = None
         self.new: dict[str, tuple[Article, str]] = {}
 
     def __enter__(self):
@@ -559,14 +560,14 @@ def _article_id(sent: CommentIn) -> str | None:
     """The article's id; one of our own for an article without, where a stored comment needs it."""
     article = sent.article
     if article is None or article.id is not None:
-        return article and article.id
+        return article.id if article else None
     text = Article(article.title or "", article.body or "").text
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}" if text and sent.queue else None
 
 
 def _keep(session: Session, sent: CommentIn, comment: Comment, section: str, scored: Score) -> dict:
     arrival = queue.Arrival(
-        id=sent.id,
+        id=sent.id or "",  # CommentIn has seen to it that there is one
         text=sent.text,
         article_id=_article_id(sent),
         parent_id=(sent.parent and sent.parent.id) or "",
@@ -597,7 +598,7 @@ def _refused(item, errors) -> dict:
 
 
 def _reply(sent_id: str | None, scored: Score) -> dict:
-    labels = {}
+    labels: dict[str, dict] = {}
     for name, label in scored.labels.items():
         labels[name] = {
             "score": label.score,

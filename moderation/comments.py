@@ -227,7 +227,7 @@ def string_field(row, column, limit, *, file, line, required=False):
     if isinstance(value, (int, float)) and not isinstance(value, bool) and column in {"id", "article_id"}:
         value = str(value)  # JSON Lines may number its rows
     if not isinstance(value, str):
-        problem = "is not a string"
+        problem: str | None = "is not a string"
     elif required and not value.strip():
         problem = "is empty"
     else:

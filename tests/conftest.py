@@ -69,7 +69,7 @@ def until(condition, seconds=30):
 class Server:
     """A ``serve.py`` of its own with a database of its own."""
 
-    def __init__(self, folder, *, arguments=(), env=None, cwd=ROOT):
+    def __init__(self, folder, *, arguments=(), env=None, cwd=ROOT, program=("serve.py",)):
         self.env = {
             "MODERATION_DATABASE_URL": f"sqlite:///{folder / 'test.sqlite'}",
             **(env or {}),
@@ -77,7 +77,7 @@ class Server:
         self.log = folder / "server.log"
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "serve.py", "--port", "0", *arguments],
+                [sys.executable, *program, "--port", "0", *arguments],
                 cwd=cwd,
                 env={**os.environ, **self.env},
                 stdout=log,
