@@ -104,7 +104,7 @@ WORK = {
 }
 CONSTANT, SCORES, TERMS = list(WORK)[:3]
 STORED = [name for name in WORK if "queued" in name]
-VARIED = ("/score", {"id": "c1", "text": f"@@ {TEXT} @@", "terms": 0})
+VARIED = ("/score", {"id": "c1", "text": "Nobody in @@ cares about the @@ any more.", "terms": 0})
 
 
 def serve(settings_and_port: str) -> None:
@@ -225,14 +225,21 @@ def quantile(times, q):
     return float(np.quantile(times, q)) if len(times) else float("nan")
 
 
+def shown(times, q) -> str:
+    return f"{quantile(times, q):.1f}" if len(times) else "–"
+
+
 def grid(running: Running, seconds: float, works) -> list[str]:
-    lines = ["| request | clients | answered/s | p50 ms | p99 ms | refused/s |", "|---|---:|---:|---:|---:|---:|"]
+    lines = [
+        "| request | clients | answered/s | p50 ms | p99 ms | refused/s |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
     for work in works:
         for clients in CLIENTS:
             found = load(running, work, clients, seconds)
             lines.append(
-                f"| {work} | {clients} | {found['rps']:,.0f} | {quantile(found['ok'], 0.5):.1f} | "
-                f"{quantile(found['ok'], 0.99):.1f} | {found['refused']:,.0f} |"
+                f"| {work} | {clients} | {found['rps']:,.0f} | {shown(found['ok'], 0.5)} | "
+                f"{shown(found['ok'], 0.99)} | {found['refused']:,.0f} |"
             )
             click.echo(lines[-1], err=True)
     return lines
@@ -301,12 +308,11 @@ def overload(running: Running, seconds: float, places: int) -> list[str]:
 def memory(running: Running, requests: int, minutes: float) -> tuple[int, list[str]]:
     """Resident memory while many requests are answered, every text another; how many there were, and the table."""
     lines = ["| requests answered | memory MB |", "|---:|---:|", f"| 0 | {running.memory():.0f} |"]
-    done, step, end = 0, max(1, requests // 10), time.monotonic() + 60 * minutes
-    told = step
-    while done < requests and time.monotonic() < end:
+    done, began = 0, time.monotonic()
+    while done < requests and time.monotonic() < began + 60 * minutes:
         done += len(load(running, VARIED, 16, 10)["ok"])
-        if done >= told or time.monotonic() >= end:
-            told = done + step
+        share = max(done / requests, (time.monotonic() - began) / (60 * minutes))
+        if share >= (len(lines) - 2) / 10 or share >= 1:
             lines.append(f"| {done:,} | {running.memory():.0f} |")
             click.echo(lines[-1], err=True)
     return done, lines
@@ -354,7 +360,8 @@ def main(seconds, requests, minutes, database_url, served):
         f"{platform.python_version()}, one process, {settings.threads} threads, {seconds:.0f} s a measurement. "
         f"The load average was {', '.join(f'{each:.0f}' for each in averages)} in the course of it, of which this is 2 "
         "to 3: where it is more, the machine had other work, and core time and ratios tell more than requests a "
-        "second. Core ms: processor time of the server for one answer. Refused: 503 at once.",
+        "second. Core ms: processor time of the server for one answer, of either kind. Refused: 503 at once. –: none "
+        "was answered within the measurement.",
     ]
     for title, table in sections:
         lines += ["", f"### {title}", "", *table]
