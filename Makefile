@@ -19,6 +19,8 @@ model: .venv/installed
 
 benchmark: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@if command -v wrk >/dev/null; then $(BIN)/python -m benchmarks.load; else echo 'no load test: apt install wrk' >&2; fi
+	$(BIN)/python -m benchmarks.bulk
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks --corpora $(CORPORA)
 
 dist: .venv/installed

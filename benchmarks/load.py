@@ -39,10 +39,15 @@ local function now()
 end
 local pace = %(pace)s
 local threads = {}
-function setup(thread) table.insert(threads, thread) end
+function setup(thread)
+  table.insert(threads, thread)
+  thread:set("id", #threads)
+end
 local begun = now()
-function init() ok, busy, other, sent, due = {}, {}, 0, 0, nil end
-wrk.method, wrk.body = "POST", [==[%(body)s]==]
+function init() ok, busy, other, sent, due, count = {}, {}, 0, 0, nil, 0 end
+local body = [==[%(body)s]==]
+local varies = body:find("@@", 1, true) ~= nil
+wrk.method, wrk.body = "POST", body
 wrk.headers["Content-Type"] = "application/json"
 if pace > 0 then
   function delay()
@@ -52,8 +57,15 @@ if pace > 0 then
   end
 end
 function request()
+  local made
+  if varies then
+    count = count + 1
+    made = wrk.format(nil, nil, nil, (body:gsub("@@", "%(run)s" .. id .. "x" .. count)))
+  else
+    made = wrk.format()
+  end
   sent = now()
-  return wrk.format()
+  return made
 end
 function response(status)
   local taken = now() - sent
@@ -77,14 +89,22 @@ ARTICLE = {
     "title": "Council plans to close the harbour bridge",
     "body": "The bridge across the old harbour needs repair, and the council says that there is no money for it.",
 }
-#: What is sent: the view, the body and what it stands for.
+#: What is sent: the view and the body, in which @@ is something else each time.
 WORK = {
     "constant JSON": ("/constant", {"id": "c1", "text": TEXT}),
     "one comment, scores only": ("/score", {"id": "c1", "text": TEXT, "terms": 0}),
     "one comment, with terms": ("/score", {"id": "c1", "text": TEXT}),
     "one comment, stored article, with terms": ("/score", {"id": "c1", "text": TEXT, "article": ARTICLE}),
+    "one comment, kept and queued": ("/score", {"id": "@@", "text": TEXT, "queue": True}),
     f"batch of {BATCH}, scores only": ("/score", {"comments": [{"text": TEXT, "terms": 0}] * BATCH}),
+    f"batch of {BATCH}, kept and queued": (
+        "/score",
+        {"comments": [{"id": f"@@-{i}", "text": TEXT, "queue": True} for i in range(BATCH)]},
+    ),
 }
+CONSTANT, SCORES, TERMS = list(WORK)[:3]
+STORED = [name for name in WORK if "queued" in name]
+VARIED = ("/score", {"id": "c1", "text": "Nobody in @@ cares about the @@ any more.", "terms": 0})
 
 
 def serve(settings_and_port: str) -> None:
@@ -143,34 +163,46 @@ class Running:
         self.process.terminate()
         self.process.wait(30)
 
+    def _metric(self, name: str) -> float:
+        with urllib.request.urlopen(f"{self.url}/metrics") as reply:
+            return float(re.search(rf"^{name} (\S+)", reply.read().decode(), re.M)[1])
+
     def memory(self) -> float:
         """Resident memory in MB."""
-        with urllib.request.urlopen(f"{self.url}/metrics") as reply:
-            found = re.search(r"process_resident_memory_bytes (\S+)", reply.read().decode())
-        return float(found[1]) / 1e6
+        return self._metric("process_resident_memory_bytes") / 1e6
+
+    def core_seconds(self) -> float:
+        return self._metric("process_cpu_seconds_total")
 
 
-def load(running: Running, work: str, clients: int, seconds: float, rate: float = 0) -> dict:
+def load(running: Running, work: str | tuple, clients: int, seconds: float, rate: float = 0) -> dict:
     """Send requests from `clients` connections for some seconds.
 
     Parameters
     ----------
+    work : str or (str, dict)
+        Of `WORK`, or view and body.
     rate : float
         Requests per second of all clients together; 0 sends the next one as soon as the last was answered.
 
     Returns
     -------
     dict
-        ``rps`` accepted per second, ``refused`` per second, and of both the times in ms: ``ok``, ``busy`` (arrays).
+        ``rps`` accepted per second, ``refused`` per second, and of both the times in ms: ``ok``, ``busy`` (arrays);
+        ``core``: the server's core ms for each answer, of either kind.
     """
-    path, body = WORK[work]
+    path, body = WORK[work] if isinstance(work, str) else work
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(LUA % {"body": json.dumps(body), "pace": clients / rate if rate else 0})
+        given = {"body": json.dumps(body), "pace": clients / rate if rate else 0, "run": f"{time.time_ns():x}y"}
+        script.write(LUA % given)
         script.flush()
+        before = running.core_seconds()
         command = ["wrk", "-t", str(clients), "-c", str(clients), "-d", f"{seconds + 1:.0f}s", "--timeout", "30s"]
         done = subprocess.run(
             [*command, "-s", script.name, running.url + path], capture_output=True, text=True, check=True
         )
+    used = running.core_seconds() - before
+    answers = int(re.search(r"(\d+) requests in", done.stdout)[1])
     times = {
         kind: np.array([float(t) for line in re.findall(rf"^{kind} (.*)$", done.stdout, re.M) for t in line.split()])
         * 1e3
@@ -185,6 +217,7 @@ def load(running: Running, work: str, clients: int, seconds: float, rate: float 
         "refused": len(times["BUSY"]) / seconds,
         "ok": times["OK"],
         "busy": times["BUSY"],
+        "core": used / max(answers, 1) * 1e3,
     }
 
 
@@ -192,14 +225,21 @@ def quantile(times, q):
     return float(np.quantile(times, q)) if len(times) else float("nan")
 
 
+def shown(times, q) -> str:
+    return f"{quantile(times, q):.1f}" if len(times) else "–"
+
+
 def grid(running: Running, seconds: float, works) -> list[str]:
-    lines = ["| request | clients | answered/s | p50 ms | p99 ms | refused/s |", "|---|---:|---:|---:|---:|---:|"]
+    lines = [
+        "| request | clients | answered/s | p50 ms | p99 ms | refused/s |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
     for work in works:
         for clients in CLIENTS:
             found = load(running, work, clients, seconds)
             lines.append(
-                f"| {work} | {clients} | {found['rps']:,.0f} | {quantile(found['ok'], 0.5):.1f} | "
-                f"{quantile(found['ok'], 0.99):.1f} | {found['refused']:,.0f} |"
+                f"| {work} | {clients} | {found['rps']:,.0f} | {shown(found['ok'], 0.5)} | "
+                f"{shown(found['ok'], 0.99)} | {found['refused']:,.0f} |"
             )
             click.echo(lines[-1], err=True)
     return lines
@@ -213,29 +253,31 @@ def against_constant(running: Running, seconds: float, rounds: int = 5) -> list[
         for clients in (1, 8):
             for work in works:
                 found[work][clients].append(load(running, work, clients, seconds))
-    lines = ["| request | clients | answered/s | p99 ms | share of the constant's requests/s | its p99, times |"]
-    lines.append("|---|---:|---:|---:|---:|---:|")
+    lines = [
+        "| request | clients | answered/s | share of the constant's | p99 ms | times its p99 | core ms | times its |"
+    ]
+    lines.append("|---|---:|---:|---:|---:|---:|---:|---:|")
     for work in works:
         for clients in (1, 8):
-            rps, p99, base_rps, base_p99 = (
-                float(np.median(values))
-                for values in (
-                    [run["rps"] for run in found[work][clients]],
-                    [quantile(run["ok"], 0.99) for run in found[work][clients]],
-                    [run["rps"] for run in found[works[0]][clients]],
-                    [quantile(run["ok"], 0.99) for run in found[works[0]][clients]],
-                )
-            )
-            lines.append(
-                f"| {work} | {clients} | {rps:,.0f} | {p99:.1f} | {rps / base_rps:.2f} | {p99 / base_p99:.2f} |"
-            )
+            # Each run is compared with that of the constant a moment before it.
+            pairs = list(zip(found[work][clients], found[works[0]][clients], strict=True))
+            values = [
+                [run["rps"] for run, _ in pairs],
+                [run["rps"] / base["rps"] for run, base in pairs],
+                [quantile(run["ok"], 0.99) for run, _ in pairs],
+                [quantile(run["ok"], 0.99) / quantile(base["ok"], 0.99) for run, base in pairs],
+                [run["core"] for run, _ in pairs],
+                [run["core"] / base["core"] for run, base in pairs],
+            ]
+            rps, *others = (float(np.median(each)) for each in values)
+            lines.append(f"| {work} | {clients} | {rps:,.0f} | " + " | ".join(f"{each:.2f}" for each in others) + " |")
             click.echo(lines[-1], err=True)
     return lines
 
 
 def overload(running: Running, seconds: float, places: int) -> list[str]:
     """At capacity, where every place is taken and none refused; then four times as many requests a second."""
-    work = "one comment, scores only"
+    work = SCORES
     at = load(running, work, places, seconds)
     over = load(running, work, 4 * places, seconds, rate=4 * at["rps"])
     sent = over["rps"] + over["refused"]
@@ -263,26 +305,26 @@ def overload(running: Running, seconds: float, places: int) -> list[str]:
     return lines
 
 
-def memory(running: Running, requests: int) -> list[str]:
-    """Resident memory while many requests are answered; every text is another."""
-    lines = ["| comments scored | memory MB |", "|---:|---:|", f"| 0 | {running.memory():.0f} |"]
-    done, step = 0, max(1, requests // 10)
-    while done < requests:
-        end = done + step
-        while done < end:
-            found = load(running, "one comment, scores only", 16, 10)
-            done += len(found["ok"])
-        lines.append(f"| {done:,} | {running.memory():.0f} |")
-        click.echo(lines[-1], err=True)
-    return lines
+def memory(running: Running, requests: int, minutes: float) -> tuple[int, list[str]]:
+    """Resident memory while many requests are answered, every text another; how many there were, and the table."""
+    lines = ["| requests answered | memory MB |", "|---:|---:|", f"| 0 | {running.memory():.0f} |"]
+    done, began = 0, time.monotonic()
+    while done < requests and time.monotonic() < began + 60 * minutes:
+        done += len(load(running, VARIED, 16, 10)["ok"])
+        share = max(done / requests, (time.monotonic() - began) / (60 * minutes))
+        if share >= (len(lines) - 2) / 10 or share >= 1:
+            lines.append(f"| {done:,} | {running.memory():.0f} |")
+            click.echo(lines[-1], err=True)
+    return done, lines
 
 
 @click.command()
 @click.option("--seconds", type=float, default=5, show_default=True, help="Length of one measurement.")
 @click.option("--requests", type=int, default=0, help="Watch the memory over so many requests.  [default: not at all]")
+@click.option("--minutes", type=float, default=45, show_default=True, help="At most so long for these.")
 @click.option("--database-url", default="", help="Another database for the grid, such as a PostgreSQL.")
 @click.option("--serve", "served", default="", hidden=True)
-def main(seconds, requests, database_url, served):
+def main(seconds, requests, minutes, database_url, served):
     """Measure the service under load."""
     if served:
         serve(served)
@@ -291,26 +333,35 @@ def main(seconds, requests, database_url, served):
         raise click.ClickException("wrk is not installed (Debian: apt install wrk)")
     from moderation.settings import Settings
 
-    sections = []
+    sections, settings = [], Settings()
+    averages = [os.getloadavg()[0]]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with Running(folder) as running:
             sections.append(("Scoring against a view that answers constant JSON", against_constant(running, seconds)))
             sections.append(
-                ("At capacity and beyond", overload(running, 2 * seconds, Settings().threads + Settings().waiting))
+                ("At capacity and beyond", overload(running, 2 * seconds, settings.threads + settings.waiting))
             )
             sections.append(("SQLite", grid(running, seconds, WORK)))
-            if requests:
-                sections.append((f"Memory over {requests:,} requests", memory(running, requests)))
+        averages.append(os.getloadavg()[0])
         if database_url:
             with Running(folder, database_url=database_url) as running:
-                sections.append((re.split(r"[+:]", database_url)[0], grid(running, seconds, list(WORK)[1:4])))
+                title = {"postgresql": "PostgreSQL"}.get(re.split(r"[+:]", database_url)[0], database_url)
+                sections.append((title, grid(running, seconds, [SCORES, *STORED])))
+        if requests:
+            with Running(folder) as running:
+                done, table = memory(running, requests, minutes)
+            sections.append((f"Memory over {done:,} requests, each with another text", table))
+    averages.append(os.getloadavg()[0])
     lines = [
         "## Under load",
         "",
         f"wrk over loopback, server and wrk on the same {os.cpu_count()} cores ({platform.machine()}), Python "
-        f"{platform.python_version()}, one process, {Settings().threads} threads, {seconds:.0f} s a measurement. "
-        "Refused: 503 at once.",
+        f"{platform.python_version()}, one process, {settings.threads} threads, {seconds:.0f} s a measurement. "
+        f"The load average was {', '.join(f'{each:.0f}' for each in averages)} in the course of it, of which this is 2 "
+        "to 3: where it is more, the machine had other work, and core time and ratios tell more than requests a "
+        "second. Core ms: processor time of the server for one answer, of either kind. Refused: 503 at once. –: none "
+        "was answered within the measurement.",
     ]
     for title, table in sections:
         lines += ["", f"### {title}", "", *table]

@@ -1,4 +1,5 @@
-"""How long the queue's queries take with many comments: ``python -m benchmarks.queue DATABASE_URL [COMMENTS]``.
+"""How long the queue's queries and the desk's pages take with many comments:
+``python -m benchmarks.queue DATABASE_URL [COMMENTS]``.
 
 The database must be empty; on SQLite: ``sqlite:////tmp/many.sqlite``.
 """
@@ -17,7 +18,9 @@ from sqlalchemy import Engine, insert, select
 from sqlalchemy.orm import Session
 
 from moderation import queue, simulation, store
+from moderation.app import create_app
 from moderation.queue import Filter, Policy
+from moderation.settings import Settings
 from moderation.store import ArticleRow, CommentRow, ItemRow, ModeratorRow, RevisionRow, ScoreRow
 
 POLICY = Policy()
@@ -96,6 +99,8 @@ def queries() -> dict[str, Callable[[Session], object]]:
         "items by probability": lambda s: queue.items(s, Filter()),
         "items by age": lambda s: queue.items(s, Filter(), "age"),
         "items, most uncertain": lambda s: queue.items(s, Filter(), "uncertain"),
+        "newest decisions": lambda s: queue.newest_decided(s, Filter(status="decided"), limit=51, offset=1000),
+        "picture of a batch with a word": lambda s: queue.picture(s, Filter(text="bridge", low=0.4, high=0.6), 20, 8),
         "items of a label": lambda s: queue.items(s, Filter(label="mocking")),
         "items of a section": lambda s: queue.items(s, Filter(section="sport")),
         "items of an article": lambda s: queue.items(s, Filter(article="a7")),
@@ -134,6 +139,41 @@ def measure(engine: Engine, repeats: int = 7) -> dict[str, float]:
     return found
 
 
+#: The desk's pages, with filters that many comments meet: the word stands in half of them.
+PAGES = (
+    *("/desk", "/desk?order=age", "/desk?order=uncertain", "/desk?label=mocking", "/desk?section=sport"),
+    *("/desk?text=bridge", "/desk?text=rare7", "/desk?status=decided", "/desk?status=decided&page=1000"),
+    *("/desk/counts?live=1", "/desk/items/77", "/desk/items/77/context"),
+    *("/desk/batch", "/desk/batch?low=0.4&high=0.6", "/desk/batch?low=0.4&high=0.6&text=bridge"),
+    *("/desk/batch?section=sport", "/desk/drift", "/desk/thresholds", "/desk/models", "/desk/erasure", "/people"),
+)
+
+
+def measure_pages(url: str, repeats: int = 5) -> dict[str, tuple[float, float]]:
+    """Milliseconds of processor time of this process for each page, least and median; the first visit is not counted.
+
+    PostgreSQL's own processor time is not in it.
+    """
+    app = create_app(Settings(database_url=url, demonstration=False))
+    with store.writing(app.extensions["engine"]) as session:
+        person = session.scalar(select(ModeratorRow).where(ModeratorRow.name == "ann"))
+        person.role = "admin"
+    client = app.test_client()
+    with client.session_transaction() as cookie:
+        cookie.update(id=person.id, began=time.time(), seen=time.time())
+    found = {}
+    for page in PAGES:
+        times = []
+        for _ in range(1 + repeats):
+            begin = time.process_time()
+            reply = client.get(page)
+            times.append(1000 * (time.process_time() - begin))
+            if reply.status_code != 200:
+                raise RuntimeError(f"{page}: {reply.status}")
+        found[page] = min(times[1:]), statistics.median(times[1:])
+    return found
+
+
 if __name__ == "__main__":
     store.migrate(sys.argv[1])
     target = store.connect(sys.argv[1])
@@ -142,3 +182,6 @@ if __name__ == "__main__":
     print(f"{size:,} open and as many decided comments, {target.dialect.name}; median milliseconds")
     for label, milliseconds in measure(target).items():
         print(f"{milliseconds:9.1f}  {label}")
+    print("milliseconds of processor time of each page, least and median")
+    for label, (least, median) in measure_pages(sys.argv[1]).items():
+        print(f"{least:9.1f} {median:9.1f}  {label}")

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from flask import Blueprint, current_app, request
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.json_schema import models_json_schema
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
+from werkzeug.routing import BaseConverter
 
-from moderation import __version__, auth, erasure, limits, overrides, queue, store
+from moderation import __version__, auth, demonstration, erasure, limits, overrides, queue, store
 from moderation.comments import (
     ARTICLE_LIMIT,
     ID_LIMIT,
@@ -31,7 +32,7 @@ from moderation.comments import (
 from moderation.problems import ApiProblem, FieldError, Problem, respond, respond_problem
 from moderation.registry import ModelError
 from moderation.scorer import TERMS, Score, Scorer
-from moderation.thresholds import QueryError, best_threshold
+from moderation.thresholds import METRICS, QueryError, best_threshold
 
 BATCH_LIMIT = 500  #: comments in one request
 STRETCH = 20  #: comments that are scored between two looks at the deadline
@@ -54,20 +55,53 @@ def _checked(check):
     return AfterValidator(validate)
 
 
-CommentText = Annotated[str, _checked(text_problem), Field(description=f"1 to {TEXT_LIMIT:,} bytes of UTF-8.")]
-ArticleText = Annotated[str, _checked(lambda text: string_problem(text, ARTICLE_LIMIT))]
-Id = Annotated[str, _checked(lambda text: string_problem(text, 4 * ID_LIMIT)), Field(min_length=1, max_length=ID_LIMIT)]
+def _shown(most: int, pattern: str = r"^[^\u0000]*$", **more) -> Any:
+    """What the OpenAPI document says of a text; `_checked` looks closer, and tells in words what is wrong."""
+    return Field(json_schema_extra={"maxLength": most, "pattern": pattern, **more})
+
+
+CommentText = Annotated[
+    str,
+    _checked(text_problem),
+    Field(description=f"1 to {TEXT_LIMIT:,} bytes of UTF-8."),
+    _shown(TEXT_LIMIT, r"^[^\u0000]*[^\s\u0000][^\u0000]*$", minLength=1),
+]
+ArticleText = Annotated[str, _checked(lambda text: string_problem(text, ARTICLE_LIMIT)), _shown(ARTICLE_LIMIT)]
+Id = Annotated[
+    str,
+    _checked(lambda text: string_problem(text, 4 * ID_LIMIT)),
+    Field(min_length=1, max_length=ID_LIMIT),
+    _shown(ID_LIMIT),
+]
 
 
 def _time_problem(value: str) -> str | None:
     try:
-        return None if datetime.fromisoformat(value).tzinfo else "has no time zone; write for example …T18:30:00+01:00"
+        time = datetime.fromisoformat(value)
+        if time.tzinfo is None:
+            return "has no time zone; write for example …T18:30:00+01:00"
+        time.astimezone(UTC)
     except ValueError:
         return "is no time as in ISO 8601"
+    except OverflowError:
+        return "lies before the year 1 or after the year 9999"
+    return None
 
 
 Time = Annotated[str, _checked(_time_problem), Field(json_schema_extra={"format": "date-time"})]
-Name = Annotated[str, _checked(lambda text: string_problem(text, 4 * WHO_LIMIT)), Field(max_length=WHO_LIMIT)]
+Reason = Annotated[
+    str,
+    _checked(lambda reason: None if reason in store.REASONS else f"is none of {', '.join(store.REASONS)}"),
+    Field(json_schema_extra={"enum": list(store.REASONS)}),
+]
+Name = Annotated[
+    str, _checked(lambda text: string_problem(text, 4 * WHO_LIMIT)), Field(max_length=WHO_LIMIT), _shown(WHO_LIMIT)
+]
+
+
+def _whole(value):
+    """In JSON 12.0 is the same number as 12."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 class Request(BaseModel):
@@ -94,6 +128,15 @@ class ParentIn(Request):
 class CommentIn(Request):
     """A comment to be scored."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"properties": {"queue": {"const": False}}},
+                {"properties": {"id": {"type": "string"}}, "required": ["id"]},
+            ]
+        }
+    )
+
     id: Id | None = Field(None, description="Yours; it comes back in the reply.")
     text: CommentText
     article: ArticleIn | None = None
@@ -103,7 +146,7 @@ class CommentIn(Request):
         max_length=THREAD_LIMIT,
         description="Earlier accepted comments under the article, newest last.",
     )
-    terms: int = Field(
+    terms: Annotated[int, BeforeValidator(_whole)] = Field(
         TERMS, ge=0, le=TERMS, description="How many terms to tell of each label; with 0 the answer is made faster."
     )
     queue: bool = Field(
@@ -128,7 +171,8 @@ class BatchIn(Request):
     comments: list[Any] = Field(
         min_length=1,
         max_length=BATCH_LIMIT,
-        json_schema_extra={"items": {"$ref": "#/components/schemas/CommentIn"}},
+        description="One that is no comment is answered with `invalid`; the others are scored.",
+        json_schema_extra={"items": {"anyOf": [{"$ref": "#/components/schemas/CommentIn"}, {}]}},
     )
 
 
@@ -193,12 +237,22 @@ class BatchOut(BaseModel):
 class DecisionIn(Request):
     """A decision from outside the desk."""
 
-    verdict: Literal["approve", "reject", "defer", "undo"]
-    reason: Literal["abusive", "mocking", "off_topic", "other"] | None = Field(
-        None, description="With `reject`, and only then."
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {
+                    "properties": {"verdict": {"const": "reject"}, "reason": {"type": "string"}},
+                    "required": ["reason"],
+                },
+                {"properties": {"verdict": {"enum": ["approve", "defer", "undo"]}, "reason": {"type": "null"}}},
+            ]
+        }
     )
+
+    verdict: Literal["approve", "reject", "defer", "undo"]
+    reason: Reason | None = Field(None, description="With `reject`, and only then.")
     by: Name = Field("comment system", min_length=1, description="Who decided.")
-    seconds: float | None = Field(None, ge=0, description="That it took.")
+    seconds: float | None = Field(None, ge=0, allow_inf_nan=False, description="That it took.")
 
     @model_validator(mode="after")
     def _reason(self):
@@ -315,6 +369,13 @@ def read_json() -> Any:
     return parse_json(request.get_data())
 
 
+def _refuse(constant):
+    raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
 def parse_json(data: bytes) -> Any:
     """What a JSON body says.
 
@@ -324,11 +385,8 @@ def parse_json(data: bytes) -> Any:
         400 for what is not JSON.
     """
 
-    def refuse(constant):
-        raise ValueError(f"{constant} is not JSON")
-
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=refuse)
+        return _DECODER.decode(data.decode("utf-8"))
     except RecursionError:
         raise ApiProblem(400, "Not JSON", "The body is nested too deeply") from None
     except UnicodeDecodeError:
@@ -374,13 +432,19 @@ def store_session() -> Session:
     return Session(current_app.extensions["engine"])
 
 
+def end_demonstration(session: Session) -> None:
+    """A comment of the newsroom's own is stored: those invented make room."""
+    if current_app.extensions["demonstration"].get():
+        demonstration.end(session)
+
+
 def _score_all(engine: Scorer, items: list) -> list[dict]:
     """Replies to the comments of a request, in order."""
-    replies: list[dict | None] = [None] * len(items)
+    replies: list[dict] = [{} for _ in items]
     taken: list[tuple[int, CommentIn, Comment, str]] = []
-    own = current_app.extensions["thresholds"].get()
-    with store.reading(current_app.extensions["engine"]) as session:
-        articles = _Articles(session)
+    kept = current_app.extensions
+    own = kept["thresholds"].get()
+    with _Articles(kept["engine"]) as articles:
         for place, item in enumerate(items):
             try:
                 sent = CommentIn.model_validate(item)
@@ -391,8 +455,9 @@ def _score_all(engine: Scorer, items: list) -> list[dict]:
                 replies[place] = _refused(item, [FieldError(field="/article/id", detail=str(error))])
             else:
                 taken.append((place, sent, comment, section))
-    counted = current_app.extensions["metrics"]
-    counted.unscored.labels("invalid").inc(len(items) - len(taken))
+    counted = kept["metrics"]
+    if len(taken) < len(items):
+        counted.unscored.labels("invalid").inc(len(items) - len(taken))
     scores: list[Score] = []
     with counted.scoring_seconds.time():
         while len(scores) < len(taken) and not limits.deadline_passed():
@@ -401,16 +466,19 @@ def _score_all(engine: Scorer, items: list) -> list[dict]:
                 scores += [engine.score([comment], terms=sent.terms)[0] for _, sent, comment, _ in stretch]
             else:
                 scores += engine.score([comment for _, _, comment, _ in stretch], terms=0)
-    counted.unscored.labels("deadline").inc(len(taken) - len(scores))
-    for place, sent, _, _ in taken[len(scores) :]:
-        replies[place] = {"id": sent.id, "status": "not_scored", "problem": _TOO_LATE.model_dump()}
-    del taken[len(scores) :]
+    if len(scores) < len(taken):
+        counted.unscored.labels("deadline").inc(len(taken) - len(scores))
+        for place, sent, _, _ in taken[len(scores) :]:
+            replies[place] = {"id": sent.id, "status": "not_scored", "problem": _TOO_LATE.model_dump()}
+        del taken[len(scores) :]
     scores = [overrides.apply(scored, section, own) for scored, (*_, section) in zip(scores, taken, strict=True)]
     for (place, sent, _, _), scored in zip(taken, scores, strict=True):
         replies[place] = _reply(sent.id, scored)
         counted.count(scored)
     if articles.new or any(sent.queue for _, sent, _, _ in taken):
-        with store.writing(current_app.extensions["engine"]) as session:
+        with store.writing(kept["engine"]) as session:
+            if any(sent.queue for _, sent, _, _ in taken):
+                end_demonstration(session)
             for id, (article, section) in articles.new.items():
                 store.save_article(session, id, article, section)
             for (place, sent, comment, section), scored in zip(taken, scores, strict=True):
@@ -431,15 +499,28 @@ class UnknownArticle(Exception):
 
 
 class _Articles:
-    """The articles of a request: those stored, and in `new` those that it brings."""
+    """The articles of a request: those stored, and in `new` those that it brings.
 
-    def __init__(self, session: Session):
-        self._session = session
+    The database is asked only for an article that is named; most requests name none.
+    """
+
+    def __init__(self, engine: Engine):
+        self._engine = engine
+        self._session: Session | None = None
         self.new: dict[str, tuple[Article, str]] = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._session is not None:
+            self._session.close()
 
     def find(self, id: str) -> tuple[Article, str]:
         if id in self.new:
             return self.new[id]
+        if self._session is None:
+            self._session = Session(self._engine, expire_on_commit=False)
         row = self._session.get(store.ArticleRow, id)
         if row is None:
             raise UnknownArticle("is not known; send its title and body once")
@@ -479,14 +560,14 @@ def _article_id(sent: CommentIn) -> str | None:
     """The article's id; one of our own for an article without, where a stored comment needs it."""
     article = sent.article
     if article is None or article.id is not None:
-        return article and article.id
+        return article.id if article else None
     text = Article(article.title or "", article.body or "").text
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}" if text and sent.queue else None
 
 
 def _keep(session: Session, sent: CommentIn, comment: Comment, section: str, scored: Score) -> dict:
     arrival = queue.Arrival(
-        id=sent.id,
+        id=sent.id or "",  # CommentIn has seen to it that there is one
         text=sent.text,
         article_id=_article_id(sent),
         parent_id=(sent.parent and sent.parent.id) or "",
@@ -517,7 +598,7 @@ def _refused(item, errors) -> dict:
 
 
 def _reply(sent_id: str | None, scored: Score) -> dict:
-    labels = {}
+    labels: dict[str, dict] = {}
     for name, label in scored.labels.items():
         labels[name] = {
             "score": label.score,
@@ -541,7 +622,19 @@ def _reply(sent_id: str | None, scored: Score) -> dict:
 # ---------------------------------------------------------------------------------------- stored comments
 
 
-@blueprint.get("/comments/<path:id>")
+class _Key(BaseConverter):
+    """An id in an address: any, also one with slashes. One that ends in `/decision` has no address of its own."""
+
+    part_isolating = False
+    regex = rf"[^\0]{{1,{ID_LIMIT}}}(?<!/decision)"
+
+
+@blueprint.record_once
+def _take_keys(state):
+    state.app.url_map.converters["key"] = _Key
+
+
+@blueprint.get("/comments/<key:id>")
 @auth.permit("decide")
 def comment(id):
     """A stored comment with its scores and decisions."""
@@ -552,7 +645,7 @@ def comment(id):
         return respond(200, _stored(session, row))
 
 
-@blueprint.post("/comments/<path:id>/decision")
+@blueprint.post("/comments/<key:id>/decision")
 @auth.permit("decide")
 def decision(id):
     """Decide a comment from outside the desk, or undo what was decided."""
@@ -584,14 +677,14 @@ def decision(id):
     return respond(200, reply)
 
 
-@blueprint.delete("/comments/<path:id>")
+@blueprint.delete("/comments/<key:id>")
 @auth.permit("admin")
 def erase_comment(id):
     """Erase a comment; the proof."""
     return _erase(erasure.erase_comment, id)
 
 
-@blueprint.delete("/authors/<path:author>/comments")
+@blueprint.delete("/authors/<key:author>/comments")
 @auth.permit("admin")
 def erase_author(author):
     """Erase all comments of an author; the proof."""
@@ -732,7 +825,16 @@ def openapi():
     return respond(200, openapi_document())
 
 
-_ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}, "example": "c-17"}
+_ID = {
+    "name": "id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "minLength": 1, "maxLength": ID_LIMIT, "pattern": r"^[^\u0000]*$"},
+    "example": "c-17",
+}
+_NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
+_METRIC = f"({'|'.join(METRICS)})"
+_THRESHOLD = rf"^\s*(maximum|minimum)\s+{_METRIC}\s*@\s*{_METRIC}\s*(>=|<=)\s*{_NUMBER}\s*$"
 
 
 def openapi_document() -> dict:
@@ -760,9 +862,10 @@ def openapi_document() -> dict:
     def problem(description):
         return answer(description, ref("Problem"), "application/problem+json")
 
-    def get(summary, *, secured=False, parameters=(), **more):
+    def get(operation, summary, *, secured=False, parameters=(), **more):
         return {
             "get": {
+                "operationId": operation,
                 "summary": summary,
                 "parameters": list(parameters),
                 "responses": {"200": answer("As asked.", {"type": "object"}), **more},
@@ -775,9 +878,16 @@ def openapi_document() -> dict:
         "403": problem("The key was made for something else."),
     }
 
-    def erase(summary, parameter):
-        by = {"name": "by", "in": "query", "required": False, "schema": {"type": "string"}, "example": "editor"}
+    def erase(operation, summary, parameter):
+        by = {
+            "name": "by",
+            "in": "query",
+            "required": False,
+            "schema": {"type": "string", "minLength": 1, "maxLength": WHO_LIMIT, "pattern": r"^[^\u0000]*$"},
+            "example": "editor",
+        }
         return {
+            "operationId": operation,
             "summary": summary,
             "description": "Again, it is answered with the same proof.",
             "parameters": [parameter, by],
@@ -785,6 +895,7 @@ def openapi_document() -> dict:
                 "200": answer("The proof.", ref("ErasureOut")),
                 **refusal,
                 "404": problem("There is nothing to erase."),
+                "422": problem("`by` is empty or too long."),
             },
             "security": [{"key": []}, {"bearer": []}],
         }
@@ -799,6 +910,7 @@ def openapi_document() -> dict:
         "paths": {
             "/score": {
                 "post": {
+                    "operationId": "score",
                     "summary": "Score one comment, or up to 500",
                     "description": 'One comment is answered with one verdict, `{"comments": [...]}` with '
                     '`{"comments": [...]}` in the same order; there each item succeeds or fails alone.',
@@ -818,7 +930,13 @@ def openapi_document() -> dict:
                         "content": {"application/json": {"schema": {"oneOf": [ref("CommentIn"), ref("BatchIn")]}}},
                     },
                     "responses": {
-                        "200": answer("Verdicts.", {"oneOf": [ref("ScoreOut"), ref("BatchOut")]}),
+                        "200": {
+                            **answer("Verdicts.", {"oneOf": [ref("ScoreOut"), ref("BatchOut")]}),
+                            "links": {
+                                operation: {"operationId": operation, "parameters": {"id": "$response.body#/id"}}
+                                for operation in ("comment", "decide", "erase_comment")
+                            },
+                        },
                         "400": problem("The body is not JSON, or the deadline cannot be read."),
                         **refusal,
                         "413": problem("The body is over the limit."),
@@ -834,19 +952,23 @@ def openapi_document() -> dict:
             },
             "/comments/{id}": {
                 **get(
+                    "comment",
                     "A comment that was sent with `queue`, with its scores and decisions",
                     secured=True,
                     parameters=[_ID],
                     **refusal,
                     **{"200": answer("The comment.", ref("StoredOut")), "404": problem("There is no such comment.")},
                 ),
-                "delete": erase("Erase a comment; its id stays taken", _ID),
+                "delete": erase("erase_comment", "Erase a comment; its id stays taken", _ID),
             },
             "/authors/{author}/comments": {
-                "delete": erase("Erase all comments of an author", {**_ID, "name": "author", "example": "u-7"})
+                "delete": erase(
+                    "erase_author", "Erase all comments of an author", {**_ID, "name": "author", "example": "u-7"}
+                )
             },
             "/comments/{id}/decision": {
                 "post": {
+                    "operationId": "decide",
                     "summary": "Decide a comment from outside the desk, or undo what was decided",
                     "description": "With the header Idempotency-Key the same request twice is one decision.",
                     "security": [{"key": []}, {"bearer": []}],
@@ -856,8 +978,8 @@ def openapi_document() -> dict:
                             "name": "Idempotency-Key",
                             "in": "header",
                             "required": False,
-                            "schema": {"type": "string", "maxLength": ID_LIMIT},
-                            "example": "2f1c…",
+                            "schema": {"type": "string", "minLength": 1, "maxLength": ID_LIMIT},
+                            "example": "2f1c9d30-7b5e-4f9e-9a51-6f0e8c2f4a11",
                         },
                     ],
                     "requestBody": {
@@ -877,6 +999,7 @@ def openapi_document() -> dict:
                 }
             },
             "/model": get(
+                "model",
                 "The model's card, or the best thresholds for a requirement",
                 secured=True,
                 parameters=[
@@ -884,19 +1007,20 @@ def openapi_document() -> dict:
                         "name": "threshold",
                         "in": "query",
                         "required": False,
-                        "schema": {"type": "string"},
+                        "schema": {"type": "string", "pattern": _THRESHOLD},
                         "example": "maximum recall @ precision >= 0.9",
                     }
                 ],
                 **refusal,
                 **{"400": problem("The query cannot be read."), "503": problem("No model is loaded.")},
             ),
-            "/health": get("Whether the process answers"),
+            "/health": get("health", "Whether the process answers"),
             "/ready": get(
+                "ready",
                 "Whether a model is loaded; with a key also which",
                 **{"503": answer("No model is loaded.", {"type": "object"})},
             ),
-            "/openapi.json": get("This document", secured=True, **refusal),
+            "/openapi.json": get("openapi", "This document", secured=True, **refusal),
         },
         "components": {
             "schemas": definitions["$defs"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flask import Flask
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine
 
 from moderation import (
     api,
@@ -12,6 +12,7 @@ from moderation import (
     coral,
     cors,
     dashboard,
+    demonstration,
     desk,
     erasures,
     limits,
@@ -22,15 +23,15 @@ from moderation import (
     perspective,
     problems,
     rollout,
+    simulation,
     store,
     tuning,
 )
-from moderation.comments import DataError, read_articles, read_rows
 from moderation.queue import Policy
 from moderation.recent import Recent
-from moderation.registry import Serving
+from moderation.registry import ModelError, Serving
 from moderation.scorer import Scorer
-from moderation.settings import SHIPPED, Settings
+from moderation.settings import Settings
 
 #: Of every answer, unless a view gives its own.
 HEADERS = {
@@ -44,8 +45,6 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 }
-
-DEMONSTRATION = SHIPPED / "data" / "demonstration.csv"
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -78,6 +77,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     cors.init_app(app, settings.cors_origins.split())
     auth.init_app(app, engine, person=login.current)
     app.extensions["thresholds"] = Recent("thresholds", engine, overrides.current)
+    # Going over all scores takes most of a second where there are hundreds of thousands.
+    app.extensions["drift"] = Recent("drift", engine, simulation.weekly, every=60.0, aside=True)
+    app.extensions["sections"] = Recent("sections", engine, simulation.sections, every=60.0, aside=True)
     limits.init_app(app, settings)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(pages.blueprint)
@@ -91,9 +93,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(perspective.blueprint)
     app.register_blueprint(coral.blueprint)
     app.after_request(_protect)
+    app.extensions["demonstration"] = Recent("demonstration", engine, demonstration.running)
     if settings.demonstration:
+        _demonstrate(app, engine)
+    else:
         with store.writing(engine) as session:
-            _demonstrate(session)
+            demonstration.end(session)
     app.wsgi_app = perspective.KeyFromQuery(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
@@ -105,15 +110,14 @@ def _protect(response):
     return response
 
 
-def _demonstrate(session: Session) -> None:
-    """Put the demonstration comments into a database that has none."""
-    if store.count_comments(session) or not DEMONSTRATION.exists():
+def _demonstrate(app: Flask, engine: Engine) -> None:
+    """Put invented comments into the queue of an empty database; of none that has a key, nor without a model."""
+    with store.reading(engine) as session:
+        if not demonstration.wanted(session):
+            return
+    try:
+        scorer = app.extensions["serving"].get()
+    except ModelError:
         return
-    articles = read_articles(DEMONSTRATION.with_name("articles.csv"))
-    for _, row in read_rows(DEMONSTRATION):
-        if isinstance(row, DataError):
-            raise row
-        store.save_article(session, row["article_id"], articles[row["article_id"]])
-        session.add(store.CommentRow(id=row["id"], article_id=row["article_id"], parent_text=row["parent_text"]))
-        session.flush()
-        session.add(store.RevisionRow(comment_id=row["id"], number=1, text=row["text"]))
+    with store.writing(engine) as session:
+        demonstration.begin(session, scorer)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from moderation import anylabel
+from moderation import anylabel, labels
 from moderation.comments import LABELS
 from moderation.model import Calibration
 
 LIKELY_TO_REJECT = "LIKELY_TO_REJECT"
 #: The label that answers for an attribute; `LIKELY_TO_REJECT` is answered from all of them.
-LABEL_OF = {"TOXICITY": "abusive", "MOCKING": "mocking", "OFF_TOPIC": "off_topic"}
+LABEL_OF = {label.attribute: label.name for label in labels.ALL}
 NAMES = (*LABEL_OF, LIKELY_TO_REJECT)
 
 

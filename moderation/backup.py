@@ -61,6 +61,11 @@ def backup(database_url: str, models: Path, target: Path) -> list[str]:
         if verdict != "ok":
             raise BackupError(f"{url.database} is damaged ({verdict})")
         draft.rename(target)
+    except shutil.Error as error:
+        place, reason = error.args[0][0][1:]
+        raise BackupError(f"{place} cannot be written ({reason}); nothing was kept") from None
+    except sqlite3.Error as error:
+        raise BackupError(f"{url.database} cannot be copied ({error}); nothing was kept") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return [*copied, f"database {url.database}"]

@@ -36,9 +36,7 @@ def batch():
     found = _range(request.args)
     asked = "low" in request.args
     with reading() as session:
-        bins = queue.histogram(session, replace(found, low=0.0, high=1.0), BINS)
-        number = queue.count(session, found) if asked else 0
-        sample = queue.sample(session, found, SAMPLE) if number else []
+        bins, number, sample = queue.picture(session, found, BINS, SAMPLE if asked else 0)
         sections, batches = queue.sections(session), queue.batches(session)
         names = {row.id: row.name for row in people.everybody(session)}
     top = max(bins) or 1
@@ -59,7 +57,7 @@ def batch():
         top=top,
         chosen=found,
         asked=asked,
-        number=number,
+        number=number if asked else 0,
         largest=LARGEST,
         cards=cards(sorted(sample, key=lambda item: -item.probability)),
         labels=LABELS,

@@ -110,13 +110,13 @@ def topic_rows(data: Dataset) -> tuple[list[Comment], np.ndarray]:
 
 def compare_models(old: Model, new: Model, test: Dataset) -> dict[str, dict]:
     """Old and new model on the same rows, by label."""
-    found = {}
+    found, none = {}, np.empty(0)
     for label in TEXT_LABELS:
         truth = test.comments[label].to_numpy(dtype=float)
         known = np.isfinite(truth)
         texts = list(test.comments["text"][known])
-        if not texts:
-            found[label] = compare([], [], [])
+        if not texts or label not in old.classifiers:  # nothing to measure, or a label that is new
+            found[label] = compare(none, none, none)
             continue
         found[label] = compare(
             truth[known],
@@ -127,7 +127,7 @@ def compare_models(old: Model, new: Model, test: Dataset) -> dict[str, dict]:
     if comments:
         found[OFF_TOPIC] = compare(truth, old.topic.logits(comments), new.topic.logits(comments))
     else:
-        found[OFF_TOPIC] = compare([], [], [])
+        found[OFF_TOPIC] = compare(none, none, none)
     return found
 
 
@@ -162,6 +162,9 @@ def make(models: Path, data: Dataset, *, from_scratch=False, name="", seed=0, pr
         base = None
     else:
         base = registry.load(models, registry.DEFAULT)
+        new = [label for label in LABELS if label not in base.model.calibrations]
+        if new:
+            raise registry.ModelError(f"the shipped model does not know the label {new[0]!r}; train --from-scratch")
         model, outcomes, held = training.adapt(
             base.model, train, recipe=recipe, seed=seed, progress=steps("Reading comments")
         )

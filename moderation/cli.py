@@ -75,38 +75,54 @@ def main():
 )
 @click.option("--model", "version", metavar="VERSION", default="", help="Model version; the active one by default.")
 @click.option("--models", type=click.Path(path_type=Path), default=None, help="Folder of the model versions.")
-def score(source, target, articles, version, models):
-    """Score the comments of a CSV or JSON Lines file.
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "dask"]),
+    default="local",
+    show_default=True,
+    help="dask: on many processes, and an interrupted run goes on where it stopped.",
+)
+@click.option(
+    "--scheduler", metavar="ADDRESS", default="", help="With dask: a cluster's; without, this machine is one."
+)
+@click.option(
+    "--workers", type=click.IntRange(1), help="With dask and no --scheduler: processes; one a core by default."
+)
+@click.option(
+    "--part", metavar="ROWS", type=click.IntRange(1), help="With dask: rows that a worker takes at a time.  [10000]"
+)
+def score(source, target, articles, version, models, engine, scheduler, workers, part):
+    """Score the comments of a CSV, JSON Lines or Parquet file.
 
-    OUT.csv gets the columns id, abusive, mocking, off_topic, flagged, a row for each comment in the same order.
-    A comment that cannot be scored keeps its row with empty scores, and standard error says why. "-" stands for
-    standard input and output.
+    OUT.csv gets the columns id, abusive, mocking, off_topic, flagged, a row for each comment in the same order; with
+    the name OUT.parquet it is Parquet. A comment that cannot be scored keeps its row with empty scores, and standard
+    error says why. "-" stands for standard input and output.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from moderation.bulk import score_file
-    from moderation.comments import read_articles
+    from moderation import bulk
     from moderation.registry import active, load
     from moderation.scorer import Scorer
 
     models = models or Settings().models
-    scorer = Scorer(load(models, version or active(models)))
-    known = read_articles(articles) if articles else {}
-    console = Console(stderr=True)
-    if source == "-":
-        import io
-
-        lines = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline="")
-        summary = score_file(scorer, source, target, known, lines)
+    version = version or active(models)
+    if engine == "dask":
+        if "-" in (source, target):
+            raise click.UsageError("--engine dask needs files, not standard input or output")
+        if scheduler and workers:
+            raise click.UsageError("--workers are those that are started here, without --scheduler")
+        run = _on_cluster(models, version, scheduler=scheduler, workers=workers, part=part)
     else:
-        with Progress(console=console, disable=not console.is_terminal) as bar:
-            try:
-                lines = bar.open(source, "r", encoding="utf-8-sig", newline="", description="Scoring")
-            except OSError as error:
-                raise DataError(error.strerror or "cannot be read", file=source, mend="Check the path") from None
-            with lines:
-                summary = score_file(scorer, source, target, known, lines)
+        if scheduler or workers or part:
+            raise click.UsageError("--scheduler, --workers and --part need --engine dask")
+
+        def run(*arguments):
+            with bulk.one_thread():
+                return bulk.score_file(Scorer(load(models, version)), *arguments)
+
+    known = bulk.read_articles(articles) if articles else {}
+    with _rows(source) as rows:
+        summary = run(source, target, known, rows)
+    if summary.reused:
+        click.echo(f"{summary.reused:,} of them were finished by an earlier run", err=True)
     for problem in summary.problems:
         click.echo(f"Warning: {problem}", err=True)
     for status, count in sorted(summary.refused.items()):
@@ -124,6 +140,51 @@ def score(source, target, articles, version, models):
     )
     if summary.not_written:
         sys.exit(1)
+
+
+def _on_cluster(models, version, *, scheduler, workers, part):
+    try:
+        from moderation import cluster
+    except ImportError:
+        raise click.ClickException(
+            "--engine dask needs Dask; install it: pip install 'newsroom-moderation[dask]'"
+        ) from None
+
+    def run(*arguments):
+        try:
+            return cluster.score_file(
+                models, version, *arguments, scheduler=scheduler, workers=workers, part=part or cluster.PART
+            )
+        except cluster.ClusterError as error:
+            raise click.ClickException(str(error)) from None
+
+    return run
+
+
+@contextmanager
+def _rows(source):
+    """The rows of a file of comments, with a bar that shows how far they are read."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from moderation import bulk, comments, parquet
+
+    if source == "-":
+        import io
+
+        yield comments.read_rows(source, io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", newline=""))
+        return
+    console = Console(stderr=True)
+    with Progress(console=console, disable=not console.is_terminal) as bar:
+        if parquet.is_parquet(source):
+            yield bar.track(bulk.read_rows(source), total=parquet.count_rows(source), description="Scoring")
+            return
+        try:
+            lines = bar.open(source, "r", encoding="utf-8-sig", newline="", description="Scoring")
+        except OSError as error:
+            raise DataError(error.strerror or "cannot be read", file=source, mend="Check the path") from None
+        with lines:
+            yield comments.read_rows(source, lines)
 
 
 # ---------------------------------------------------------------------------------------- map-threshold
@@ -585,13 +646,14 @@ def _session():
 )
 def keys_create(name, scopes):
     """Make an API key for NAME and print it, once."""
-    from moderation import store
+    from moderation import demonstration, store
 
     with _session() as session:
         try:
             key = store.create_key(session, name, scopes)
         except ValueError as error:
             raise click.ClickException(str(error)) from None
+        demonstration.end(session)
         session.commit()
     click.echo(key)
     click.echo("Keep it: it cannot be shown again. From now on every request needs a key.", err=True)

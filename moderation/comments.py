@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-LABELS = ("abusive", "mocking", "off_topic")
+from moderation import labels
+
+LABELS = labels.NAMES
 TEXT_LIMIT = 20_480  #: bytes of UTF-8, the limit that comment systems know from Perspective
 ARTICLE_LIMIT = 200_000  #: bytes of UTF-8, title and body together
 ID_LIMIT = 200  #: characters
@@ -27,13 +29,14 @@ class DataError(ValueError):
     Attributes
     ----------
     file, column : str
-    line : int or None
-        Line of the file where the row begins, counted from 1.
+    line : int, str or None
+        Line of the file where the row begins, counted from 1; ``row 7`` in a file that has no lines.
     """
 
     def __init__(self, problem, *, file="", line=None, column="", mend=""):
         self.file, self.line, self.column, self.problem, self.mend = file, line, column, problem, mend
-        place = ", ".join(part for part in (file, line and f"line {line}", column and f"column {column}") if part)
+        where = f"line {line}" if isinstance(line, int) else line
+        place = ", ".join(part for part in (file, where, column and f"column {column}") if part)
         super().__init__(". ".join(part for part in (f"{place}: {problem}" if place else problem, mend) if part))
 
 
@@ -208,13 +211,13 @@ def _parse_csv(name, lines):
         yield line, dict(zip(header, fields, strict=True))
 
 
-def need_columns(name, row, needed):
+def need_columns(name, row, needed, line=1):
     missing = [column for column in needed if column not in row]
     if missing:
         raise DataError(
             f"has no column {missing[0]!r}",
             file=name,
-            line=1,
+            line=line,
             mend=f"It needs the columns {', '.join(needed)}; it has {', '.join(map(str, row)) or 'none'}",
         )
 
@@ -224,7 +227,7 @@ def string_field(row, column, limit, *, file, line, required=False):
     if isinstance(value, (int, float)) and not isinstance(value, bool) and column in {"id", "article_id"}:
         value = str(value)  # JSON Lines may number its rows
     if not isinstance(value, str):
-        problem = "is not a string"
+        problem: str | None = "is not a string"
     elif required and not value.strip():
         problem = "is empty"
     else:
@@ -235,7 +238,11 @@ def string_field(row, column, limit, *, file, line, required=False):
     return value
 
 
-def read_articles(path: Path | str, problems: list[DataError] | None = None) -> dict[str, Article]:
+def read_articles(
+    path: Path | str,
+    problems: list[DataError] | None = None,
+    rows: Iterable[tuple[int | str, dict | DataError]] | None = None,
+) -> dict[str, Article]:
     """Articles by id.
 
     Parameters
@@ -244,13 +251,15 @@ def read_articles(path: Path | str, problems: list[DataError] | None = None) -> 
         CSV or JSON Lines with the columns ``id, title, body``.
     problems : list, optional
         Where bad rows are put; without it the first bad row raises.
+    rows : iterable, optional
+        As `read_rows` gives, to be read instead of the file's; `path` then only names them.
 
     Raises
     ------
     DataError
     """
     name, articles = str(path), {}
-    for line, row in read_rows(path):
+    for line, row in read_rows(path) if rows is None else rows:
         try:
             if isinstance(row, DataError):
                 raise row

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, render_template
+from flask import Blueprint, current_app, render_template
 
-from moderation import login, simulation
+from moderation import login
 from moderation.comments import LABELS
 from moderation.desk import reading
-
-WEEKS = 26
 
 blueprint = Blueprint("dashboard", __name__)
 login.show_errors(blueprint)
@@ -21,8 +19,8 @@ def drift():
     # pandas is needed for no other page.
     from moderation import learning
 
+    rows = current_app.extensions["drift"].get()
     with reading() as session:
-        rows = simulation.weekly(session, weeks=WEEKS)
         agreement = learning.agreement(session)
     weeks = sorted({row["week"] for row in rows})
     models = sorted(

@@ -112,7 +112,8 @@ def read_dataset(path: Path | str, *, corpus: str | None = None, skip_bad_rows: 
     corpus = corpus or (comments_path.parent.resolve().name or "data")
     problems: list[DataError] = []
     articles = read_articles(articles_path, problems) if articles_path else {}
-    name, rows, seen = str(comments_path), [], {}
+    name, rows = str(comments_path), []
+    seen: dict[str, int] = {}
     checked_header = False
     for line, row in read_rows(comments_path):
         try:
@@ -266,7 +267,9 @@ def near_duplicates(texts: Iterable[str], *, overlap: float = 0.6) -> np.ndarray
     ----------
     .. [1] A. Z. Broder, "On the resemblance and containment of documents", SEQUENCES 1997.
     """
-    triples, parent, first = [], [], {}
+    triples = []
+    parent: list[int] = []
+    first: dict = {}
 
     def root(i):
         while parent[i] != i:

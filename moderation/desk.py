@@ -207,12 +207,14 @@ def hand():
         more, rows = False, {}
     else:
         with reading() as session:
-            items = queue.items(session, found, "age", limit=PAGE + 1, offset=page * PAGE)
+            items = queue.newest_decided(session, found, limit=PAGE + 1, offset=page * PAGE)
             sections, counts, rows = queue.sections(session), queue.counts(session, me), queue.standing(session, items)
         items, more = items[:PAGE], len(items) > PAGE
+    waiting = found.status in ("open", "deferred")
     return render_template(
         "desk.html",
-        cards=cards(items),
+        # What is decided is told in a line, for which nothing needs to be scored.
+        cards=cards(items) if waiting else [Card(item, Markup(), [], "", "") for item in items],
         chosen=found,
         order=order,
         orders=ORDERS,
@@ -379,15 +381,15 @@ def _undo(row):
     me, form = login.current(), request.form
     if row.moderator_id != me.id and not people.may(me, "lead"):
         raise Forbidden("Moderators undo their own decisions, leads everybody's.")
-    problem = None
+    problem, item_id = None, row.item_id
     with writing() as session:
         try:
             queue.undo(session, row.id, policy(), who=me.name, moderator_id=me.id)
         except queue.Unknown:
             raise NotFound("There is no such decision.") from None
-        except queue.Decided as error:
-            problem, row = error, error.decision
-        found = queue.item(session, row.item_id)
+        except queue.QueueError as error:
+            problem, row = error, getattr(error, "decision", None)
+        found = queue.item(session, item_id)
     if "HX-Request" not in request.headers:
         flash(f"Not undone: {problem}." if problem else "Undone.")
         return redirect(f"{url_for('desk.hand')}?{form.get('back', '')}")

@@ -1,8 +1,9 @@
 """Erasing comments: the text goes everywhere, a proof stays.
 
-Gone are the texts of all revisions, the author's key, what replies quote as their parent, the search index's words,
-and the rows in exported files. What stays says nothing of what was said: that there was a comment of that id, its
-scores and decisions, and the proof.
+Gone are the texts of all revisions, the author's key, what replies quote as their parent, copies that came with a
+suggested score, what such suggestions say, the words or the author by which a batch was chosen, the search index's
+words, and the rows in exported files. What stays says nothing of what was said: that there was a comment of that id,
+its scores and decisions, and the proof.
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ import logging
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from moderation import outbox, store
-from moderation.learning import write_rows
-from moderation.store import BatchRow, CommentRow, ErasureRow, ExportRow, ItemRow, RevisionRow, now
+from moderation import learning, outbox, store, suggestions
+from moderation.store import BatchRow, CommentRow, ErasureRow, ExportRow, ItemRow, RevisionRow, SuggestionRow, now
 
 _CHUNK = 500  # comments in one statement, and of the retention in one transaction
 _log = logging.getLogger(__name__)
@@ -104,12 +104,17 @@ def _link(chain, row):
 
 
 def _erase(session, ids, kind, key, who):
-    texts, revisions = set(), 0
-    for chunk in _chunks(ids):
-        for text in session.scalars(select(RevisionRow.text).where(RevisionRow.comment_id.in_(chunk))):
-            texts.add(text)
-            revisions += 1
-    texts.discard("")
+    # No file may be written meanwhile with what was read before.
+    learning.lock_exports(session)
+    texts = _texts(session, ids)
+    if kind != "retention":
+        # These are erased on their own day otherwise.
+        copies = suggestions.copies(session, texts)
+        ids = sorted({*ids, *copies})
+        texts += _texts(session, copies)
+    revisions = len(texts)
+    authors = _authors(session, ids)
+    texts = {form for text in texts for form in (text, suggestions.bare(text))} - {""}
     # Files first: if one of them cannot be changed, nothing counts as erased.
     exports = sum(_erase_from(Path(path), set(ids), texts) for path in session.scalars(select(ExportRow.path)))
     proof = _prove(session, kind, key, len(ids), revisions, exports, who)
@@ -123,19 +128,54 @@ def _erase(session, ids, kind, key, who):
             update(ItemRow)
             .where(ItemRow.comment_id.in_(chunk), ItemRow.status.in_(("open", "deferred")))
             .values(status="withdrawn"),
+            delete(SuggestionRow).where(SuggestionRow.comment_id.in_(chunk)),
         ):
             session.execute(statement.execution_options(synchronize_session=False))
     for chunk in _chunks(sorted(texts)):
         # Replies that quote it without naming it.
         quoting = update(CommentRow).where(CommentRow.parent_text.in_(chunk)).values(parent_text="")
         session.execute(quoting.execution_options(synchronize_session=False))
-    if kind == "author":
-        for batch in session.scalars(select(BatchRow)):
-            if batch.chosen.get("author") == key:
-                batch.chosen = {**batch.chosen, "author": ""}
+    _erase_from_batches(session, authors - _authors_left(session, authors), texts)
     session.flush()
     session.expire_all()
     return session.get_one(ErasureRow, proof.id)
+
+
+def _texts(session, ids):
+    found = []
+    for chunk in _chunks(ids):
+        found += session.scalars(select(RevisionRow.text).where(RevisionRow.comment_id.in_(chunk)))
+    return found
+
+
+def _authors(session, ids):
+    found = set()
+    for chunk in _chunks(ids):
+        found.update(session.scalars(select(CommentRow.author).where(CommentRow.id.in_(chunk)).distinct()))
+    return found - {""}
+
+
+def _authors_left(session, authors):
+    """Those of whom other comments are still here."""
+    found = set()
+    for chunk in _chunks(sorted(authors)):
+        found.update(session.scalars(select(CommentRow.author).where(CommentRow.author.in_(chunk)).distinct()))
+    return found
+
+
+def _erase_from_batches(session, authors, texts):
+    """Forget the authors by whom batches were chosen, and words that all stand in one of the texts."""
+    held = None
+    for batch in session.scalars(select(BatchRow)):
+        gone = {}
+        if batch.chosen.get("author") in authors:
+            gone["author"] = ""
+        if asked := store.words(batch.chosen.get("text", "")):
+            held = held if held is not None else [store.words(text) for text in texts]
+            if any(all(any(word.startswith(part) for word in words) for part in asked) for words in held):
+                gone["text"] = ""
+        if gone:
+            batch.chosen = {**batch.chosen, **gone}
 
 
 def _prove(session, kind, key, comments, revisions, exports, who):
@@ -160,7 +200,10 @@ def _prove(session, kind, key, comments, revisions, exports, who):
 
 def _erase_from(folder, ids, texts):
     """Take comments out of an exported file; how many rows went. A folder that is gone holds nothing."""
-    path = folder / "comments.csv"
+    path = folder / learning.COMMENTS_FILE
+    # What a process left behind that was killed while it wrote.
+    for left in folder.glob(f"{learning.DRAFT}*"):
+        left.unlink()
     try:
         with open(path, encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
@@ -172,7 +215,7 @@ def _erase_from(folder, ids, texts):
     for row in quoting:
         row["parent_text"] = ""
     if len(kept) < len(rows) or quoting:
-        write_rows(path, columns, kept)
+        learning.write_rows(path, columns, kept)
     return len(rows) - len(kept)
 
 
@@ -200,7 +243,7 @@ def scrub(engine: Engine) -> None:
             raw.close()
         return
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("VACUUM FULL revision, comment, item")
+        connection.exec_driver_sql("VACUUM FULL revision, comment, item, suggestion, batch")
 
 
 class Janitor:

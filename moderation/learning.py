@@ -15,12 +15,15 @@ import pandas as pd
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session, aliased
 
+from moderation import store
 from moderation.comments import LABELS, Article, DataError
 from moderation.dataset import Dataset
 from moderation.store import ArticleRow, CommentRow, ExportRow, ItemRow, RevisionRow, ScoreRow
 
 CORPUS = "queue"
 OFF_TOPIC = "off_topic"
+COMMENTS_FILE = "comments.csv"  #: in the folder of an export
+DRAFT = ".writing-"  #: begins the name of a file that is not whole yet
 
 _COLUMNS = ["corpus", "id", "article_id", "parent_text", "text", *LABELS, "weight", "comment_id", "section", "at"]
 
@@ -31,7 +34,8 @@ _COLUMNS = ["corpus", "id", "article_id", "parent_text", "text", *LABELS, "weigh
 def verdicts(*columns):
     """A query for the decided revisions that may teach: ``item, verdict, reason`` and `columns`.
 
-    Left out are comments that were erased, and contested ones until they are settled; then the settling counts.
+    Left out are comments that were erased or invented, and contested ones until they are settled; then the settling
+    counts.
     """
     second, settling = aliased(ItemRow), aliased(ItemRow)
     return (
@@ -58,6 +62,7 @@ def verdicts(*columns):
             ItemRow.source.in_(("flagged", "audit", "reported")),
             ItemRow.status == "decided",
             CommentRow.erasure_id.is_(None),
+            CommentRow.invented.is_(False),
         )
         .order_by(ItemRow.id)
     )
@@ -110,12 +115,12 @@ def labelled(session: Session) -> Dataset:
         ItemRow.source,
         ItemRow.decided,
         ScoreRow.sampling_probability,
-        ScoreRow.abusive,
+        getattr(ScoreRow, LABELS[0]).label("first_probability"),
     )
     rows = []
     for row in session.execute(query):
         # What the model could not read would teach it nothing.
-        decided = final(row) if row.abusive is not None else None
+        decided = final(row) if row.first_probability is not None else None
         known = labels(*decided, row.article_id is not None) if decided else {}
         if any(value == value for value in known.values()):
             drawn = row.source in ("flagged", "audit")
@@ -156,6 +161,7 @@ def export(session: Session, folder: Path, who: str) -> ExportRow:
         When nothing was decided, or the folder holds something else.
     """
     folder = Path(folder).resolve()
+    lock_exports(session)
     known = session.scalar(select(ExportRow).where(ExportRow.path == str(folder)))
     if known is None and folder.exists() and any(folder.iterdir()):
         raise DataError("is not empty", file=str(folder), mend="Name a new folder")
@@ -167,7 +173,7 @@ def export(session: Session, folder: Path, who: str) -> ExportRow:
             "records"
         )
     ]
-    write_rows(folder / "comments.csv", _FILE, rows)
+    write_rows(folder / COMMENTS_FILE, _FILE, rows)
     articles = [
         {"id": key.removeprefix(f"{CORPUS}/"), "title": article.title, "body": article.body}
         for key, article in data.articles.items()
@@ -181,13 +187,19 @@ def export(session: Session, folder: Path, who: str) -> ExportRow:
     return row
 
 
+def lock_exports(session: Session) -> None:
+    """Keep exports and erasures apart until the transaction ends: neither sees half of the other."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(store.sql("LOCK TABLE export IN EXCLUSIVE MODE"))
+
+
 _FILE = ["id", "comment_id", "article_id", "parent_text", "text", *LABELS, "weight", "section"]
 
 
 def write_rows(path: Path, columns: list[str], rows: list[dict]) -> None:
     """Write a CSV file that is there whole or not at all."""
     with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=".writing-", encoding="utf-8", newline="", delete=False
+        "w", dir=path.parent, prefix=DRAFT, encoding="utf-8", newline="", delete=False
     ) as file:
         try:
             writer = csv.DictWriter(file, columns, extrasaction="ignore")

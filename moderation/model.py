@@ -10,10 +10,11 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from moderation import labels
 from moderation.topic import TopicModel
 
-TEXT_LABELS = ("abusive", "mocking")
-OFF_TOPIC = "off_topic"
+TEXT_LABELS = labels.TEXT
+OFF_TOPIC = labels.OFF_TOPIC
 
 
 class Calibration(NamedTuple):

@@ -25,7 +25,7 @@ def home():
         scorer = None
     with api.store_session() as session:
         if scorer and auth.is_demonstration():
-            rows = store.newest_comments(session)
+            rows = store.invented_comments(session)
             scores = scorer.score(
                 [
                     Comment(

@@ -240,7 +240,7 @@ def _article(sent):
 
 def coral_entry(entry: Text) -> dict | None:
     """What Coral packs into a context entry: a JSON object with the comment's ids and address, or None."""
-    if not (entry.text or "").startswith("{"):
+    if entry.text is None or not entry.text.startswith("{"):
         return None
     try:
         found = json.loads(entry.text)
@@ -448,6 +448,7 @@ def suggestscore():
     if not sent.do_not_store:
         try:
             with store.writing(current_app.extensions["engine"]) as session:
+                api.end_demonstration(session)
                 scored = overrides.apply(scored, "", overrides.current(session))
                 suggestion = Suggestion(comment, values, who, parent_id)
                 record(session, suggestion, scored, current_app.extensions["policy"])
@@ -466,7 +467,7 @@ def _suggested(sent) -> dict[str, float]:
     """
     if not sent:
         raise Refusal("NO_REQUESTED_ATTRIBUTES", "Missing attribute_scores")
-    found = {}
+    found: dict[str, float] = {}
     for name, scores in sent.items():
         value = scores.summary_score.value if scores and scores.summary_score else None
         if value is None or not 0 <= value <= 1:

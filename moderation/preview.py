@@ -172,7 +172,8 @@ class Recent:
 
 
 def recent(session: Session, *, days: float = 28, limit: int = 20_000) -> list[Recent]:
-    """The current texts of the newest comments, at most `limit`, without those that were erased."""
+    """The current texts of the newest comments, at most `limit`, without those that were erased or
+    invented."""
     since = now() - timedelta(days=days)
     rows = session.execute(
         select(
@@ -185,7 +186,7 @@ def recent(session: Session, *, days: float = 28, limit: int = 20_000) -> list[R
             RevisionRow.text,
         )
         .join(RevisionRow, (RevisionRow.comment_id == CommentRow.id) & (RevisionRow.number == CommentRow.revision))
-        .where(CommentRow.created >= since, CommentRow.erasure_id.is_(None))
+        .where(CommentRow.created >= since, CommentRow.erasure_id.is_(None), CommentRow.invented.is_(False))
         .order_by(CommentRow.created.desc(), CommentRow.id)
         .limit(limit)
     ).all()

@@ -10,10 +10,11 @@ import json
 import math
 import random
 import uuid
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from sqlalchemy import ColumnElement, Integer, Select, and_, case, cast, func, insert, or_, select, update
 from sqlalchemy.orm import Session, joinedload
 
@@ -210,6 +211,7 @@ def _supersede(session, comment, arrival):
     """The comment was edited: what is undecided about the old text is withdrawn."""
     _withdraw(session, ItemRow.comment_id == comment.id)
     comment.verdict = comment.reason = comment.decided = None
+    comment.invented = False
     comment.parent_text = arrival.parent_text or comment.parent_text
     comment.section = arrival.section or comment.section
     comment.article_id = arrival.article_id or comment.article_id
@@ -403,7 +405,7 @@ class Filter:
             return [ItemRow.status == self.status]
         few = store.matches(session, [words], prefix=True, limit=_FEW + 1)
         if len(few) > _FEW:
-            many = select(RevisionRow.id).where(store.match([words], _dialect(session), prefix=True))
+            many = store.matching([words], _dialect(session), prefix=True)
             return [ItemRow.status == self.status, ItemRow.revision_id.in_(many)]
         ids = list(session.scalars(select(ItemRow.id).where(ItemRow.revision_id.in_(few)))) if few else []
         # A status in disguise: going by it SQLite would read the whole queue to find these few.
@@ -432,6 +434,15 @@ def _loaded(query):
         joinedload(ItemRow.lease),
         joinedload(ItemRow.comment).joinedload(CommentRow.article),
     )
+
+
+def newest_decided(session: Session, chosen: Filter, *, limit: int = 20, offset: int = 0) -> list[ItemRow]:
+    """Items of a filter that were decided (or put off), the last one first; loaded as by `items`."""
+    order = (ItemRow.decided.desc(), ItemRow.id.desc())
+    query = select(ItemRow.id).where(*chosen.conditions(session)).order_by(*order)
+    # By number first: those that are passed over need no look at the tables.
+    ids = list(session.scalars(query.limit(limit).offset(offset)))
+    return list(session.scalars(_loaded(select(ItemRow)).where(ItemRow.id.in_(ids)).order_by(*order)))
 
 
 def items(
@@ -509,6 +520,28 @@ def histogram(session: Session, chosen: Filter, bins: int = 20) -> list[int]:
     for index, number in rows:
         found[index] = number
     return found
+
+
+def picture(session: Session, chosen: Filter, bins: int, size: int) -> tuple[list[int], int, list[ItemRow]]:
+    """What a batch is chosen by: the histogram of a filter without its range, and of the range how many items there
+    are and a sample of at most `size` of them; as `histogram`, `count` and `sample` give, at less cost for words."""
+    everything = replace(chosen, low=0.0, high=1.0)
+    if not store.words(chosen.text):
+        number = count(session, chosen)
+        return histogram(session, everything, bins), number, sample(session, chosen, size) if number else []
+    table = ItemRow.__table__.c
+    column = table[everything.probability.key]
+    query = select(table.id, column).where(*everything.conditions(session), column.is_not(None))
+    # Past the mapper, which would take longer over a hundred thousand rows than the database.
+    rows = session.connection().execute(query).all()
+    numbers = np.fromiter((row[0] for row in rows), dtype=int, count=len(rows))
+    probability = np.fromiter((row[1] for row in rows), dtype=float, count=len(rows))
+    heights = np.bincount(np.minimum((probability * bins).astype(int), bins - 1), minlength=bins).tolist()
+    inside = (probability >= chosen.low) & ((probability < chosen.high) | (chosen.high == 1))
+    found = numbers[inside].tolist()
+    ids = random.sample(found, min(size, len(found)))
+    query = _loaded(select(ItemRow)).where(ItemRow.id.in_(ids)).order_by(ItemRow.id)
+    return heights, len(found), list(session.scalars(query))
 
 
 def standing(session: Session, items: list[ItemRow]) -> dict[int, DecisionRow]:
@@ -611,6 +644,7 @@ def similar(session: Session, comment: CommentRow, *, limit: int = 5, least: flo
             RevisionRow.id.in_(store.matches(session, pairs, limit=_CANDIDATES)),
             CommentRow.verdict.is_not(None),
             CommentRow.id != comment.id,
+            CommentRow.invented.is_(comment.invented),
         )
     )
     overlaps = {}
@@ -649,7 +683,13 @@ def lease(
     at = now()
     conditions = chosen.conditions(session)
     mine = and_(ItemRow.lease_id == moderator.id, ItemRow.lease_until > at)
-    held = list(session.scalars(_ordered(select(ItemRow.id).where(mine, *conditions), chosen, order).limit(size)))
+    # The few that a moderator has are found by their lease alone, not by going through the queue in its order.
+    held = list(session.scalars(select(ItemRow.id).where(mine)))
+    held = list(session.scalars(select(ItemRow.id).where(ItemRow.id.in_(held), *conditions))) if held else []
+    if len(held) > size:
+        held = list(
+            session.scalars(_ordered(select(ItemRow.id).where(ItemRow.id.in_(held)), chosen, order).limit(size))
+        )
     session.execute(
         update(ItemRow)
         .where(ItemRow.lease_id == moderator.id, ItemRow.id.not_in(held))
@@ -816,13 +856,13 @@ def _decision_values(item, decision):
 def _look_again(session, item, who, policy, rng):
     """Draw a decided item for a second opinion; put two opinions that differ before a lead."""
     first = session.get_one(ItemRow, item.pair_id) if item.source == "double" else item
-    if item.source == "contested":
+    if item.source == "contested" or item.comment.invented:
         return
     second = session.scalar(
         select(ItemRow).where(ItemRow.pair_id == first.id, ItemRow.source == "double", ItemRow.status != "withdrawn")
     )
     if second is None:
-        if item.source in ("flagged", "audit") and rng.random() < policy.double:
+        if _drawn(item, policy, rng):
             enqueue(session, item.comment, item.revision, item.score, "double", pair=item, not_for=who, rng=rng)
     elif (
         first.status == second.status == "decided"
@@ -834,6 +874,11 @@ def _look_again(session, item, who, policy, rng):
         )
     ):
         enqueue(session, item.comment, item.revision, item.score, "contested", pair=first, rng=rng)
+
+
+def _drawn(item, policy, rng):
+    """Whether a second moderator is to see a decided item."""
+    return item.source in ("flagged", "audit") and rng.random() < policy.double
 
 
 def settle(session: Session, comment: CommentRow, policy: Policy) -> None:
@@ -848,7 +893,7 @@ def settle(session: Session, comment: CommentRow, policy: Policy) -> None:
         return
     comment.verdict, comment.reason = new
     comment.decided = standing.decided if standing else None
-    if policy.notify:
+    if policy.notify and not comment.invented:
         values = _event(comment.id, comment.revision, *new, standing.decided_by if standing else "")
         session.add(OutboxRow(**values))
     session.flush()
@@ -948,6 +993,8 @@ def undo(
     Unknown
     Decided
         When somebody has decided the item anew since.
+    Changed
+        When somebody has, and that was undone.
     """
     earlier = find_request(session, request)
     if earlier is not None:
@@ -959,6 +1006,8 @@ def undo(
     undone = session.scalar(select(DecisionRow).where(DecisionRow.undoes == decision_id))
     if undone is not None:
         return undone
+    if item.decision_id is None:
+        raise Changed("nothing of this decision holds any more")  # deferred, then decided, and that was undone
     if item.decision_id != decision_id:
         raise Decided(session.get_one(DecisionRow, item.decision_id))
     at = now()
@@ -1092,11 +1141,25 @@ def decide_batch(
             "lease_until": None,
         }
         session.execute(update(ItemRow), [{"id": each.id, "decision_id": numbers[each.id], **state} for each in found])
-        _tell(session, [each.comment_id for each in found], verdict, reason, moderator.name, at, policy)
+        # Few have opinions left from an earlier decision: these are looked at one by one.
+        paired = set(
+            session.scalars(
+                select(ItemRow.pair_id)
+                .join(DecisionRow, DecisionRow.item_id == ItemRow.pair_id)
+                .where(DecisionRow.batch_id == batch.id, ItemRow.status != "withdrawn")
+            )
+        )
+        again = [each for each in found if each.id in paired]
+        alone = [each for each in found if each.id not in paired]
+        drawn = [each for each in alone if not each.comment.invented and _drawn(each, policy, rng)]
+        _tell(session, [each.comment_id for each in alone], verdict, reason, moderator.name, at, policy)
         # What the statements above changed behind the session's back is read anew when it is needed.
         session.expire_all()
-        for each in [each for each in found if rng.random() < policy.double]:
+        for each in drawn:
             enqueue(session, each.comment, each.revision, each.score, "double", pair=each, not_for=moderator.name)
+        for each in again:
+            _look_again(session, each, moderator.name, policy, rng)
+            settle(session, each.comment, policy)
         session.refresh(batch)
     return batch, total - len(found)
 
@@ -1114,10 +1177,15 @@ def _tell(session, comment_ids, verdict, reason, who, at, policy):
     for begin in range(0, len(comment_ids), _CHUNK):
         chunk = comment_ids[begin : begin + _CHUNK]
         if policy.notify:
-            revisions = session.execute(select(CommentRow.id, CommentRow.revision).where(CommentRow.id.in_(chunk)))
-            session.execute(
-                insert(OutboxRow), [_event(id, revision, verdict, reason, who) for id, revision in revisions]
-            )
+            revisions = session.execute(
+                select(CommentRow.id, CommentRow.revision).where(
+                    CommentRow.id.in_(chunk), CommentRow.invented.is_(False)
+                )
+            ).all()
+            if revisions:
+                session.execute(
+                    insert(OutboxRow), [_event(id, revision, verdict, reason, who) for id, revision in revisions]
+                )
         session.execute(
             update(CommentRow)
             .where(CommentRow.id.in_(chunk))

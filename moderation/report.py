@@ -11,7 +11,7 @@ import numpy as np
 from moderation.comments import LABELS
 from moderation.evaluation import harden, rate_weights
 
-_NAMES = {"abusive": "Abusive", "mocking": "Mocking", "off_topic": "Off-topic"}
+_NAMES = {label: label.replace("_", "-").capitalize() for label in LABELS}
 _INK, _BLUE, _ORANGE, _GREY = "#1f2933", "#2b6cb0", "#c05621", "#a0aec0"
 
 _STYLE = """

@@ -243,6 +243,10 @@ def previous(session: Session, models: Path) -> str | None:
 
 
 def _activate(session, models, version, who, action):
+    # One after the other, or the log would say another version than the one that is active.
+    session.connection()  # where SQLite locks
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(store.sql("LOCK TABLE activation IN EXCLUSIVE MODE"))
     row = ActivationRow(version=version, previous=registry.active(models), action=action, who=who)
     session.add(row)
     session.flush()

@@ -14,7 +14,7 @@ from moderation.comments import LABELS, Comment
 from moderation.features import Vectors
 from moderation.model import OFF_TOPIC, TEXT_LABELS
 from moderation.normal import pieces
-from moderation.registry import Stored
+from moderation.registry import ModelError, Stored
 
 TERMS = 12  #: terms that are told of one label, strongest first
 
@@ -94,6 +94,9 @@ class Scorer:
     def __init__(self, stored: Stored):
         self.version, self.card, self.model = stored.version, stored.card, stored.model
         self.folder = stored.folder
+        unknown = [label for label in LABELS if label not in self.model.calibrations]
+        if unknown:
+            raise ModelError(f"version {stored.version!r} does not know the label {unknown[0]!r}; train one that does")
         self._vectors = Vectors(self.model.union)
         calibrations = [self.model.calibrations[label] for label in TEXT_LABELS]
         classifiers = [self.model.classifiers[label] for label in TEXT_LABELS]
@@ -130,11 +133,11 @@ class Scorer:
             return result, statuses
         texts = [comments[index].text for index in scored]
         logits = self._vectors.linear(texts, self._coefficients, [found[index] for index in scored])
-        result[scored, :2] = _sigmoid(logits + self._intercepts)
+        result[scored, : len(TEXT_LABELS)] = _sigmoid(logits + self._intercepts)
         with_article = [index for index in scored if comments[index].article is not None]
         if with_article:
             logits = self.model.topic.logits([comments[index] for index in with_article])
-            result[with_article, 2] = self.model.calibrations[OFF_TOPIC].probability(logits)
+            result[with_article, -1] = self.model.calibrations[OFF_TOPIC].probability(logits)
         return result, statuses
 
     def flags(self, probabilities: np.ndarray) -> np.ndarray:

@@ -22,7 +22,8 @@ def sentences(text: str, limit: int) -> list[tuple[int, int]]:
     list of (int, int)
         Code points, end exclusive, in order. What holds no letter or digit belongs to the sentence before it.
     """
-    found, begin = [], 0
+    found: list[tuple[int, int]] = []
+    begin = 0
     for end in [*(match.end() for match in _END.finditer(text)), len(text)]:
         part = text[begin:end]
         if not part.strip():

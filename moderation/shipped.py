@@ -149,7 +149,7 @@ def cross_validated(fitted) -> dict:
 
 def left_out(fitted, recipe, steps) -> dict:
     """ROC AUC on each corpus with none of it in training, by label."""
-    found = {label: {} for label in LABELS}
+    found: dict[str, dict] = {label: {} for label in LABELS}
     trainer = fitted.text
     corpora = trainer.comments["corpus"].to_numpy()
     for corpus in steps("Leaving corpora out")(sorted(set(corpora))):

@@ -179,6 +179,7 @@ def _seconds(session, since):
         DecisionRow.seconds.is_not(None),
         # In disguise: that there is no batch is true of nearly all, and nothing to begin with.
         func.coalesce(DecisionRow.batch_id, 0) == 0,
+        DecisionRow.comment_id.not_in(select(CommentRow.id).where(CommentRow.invented.is_(True))),
     )
     return np.minimum(np.array(session.scalars(query).all(), dtype=float), LONGEST)
 

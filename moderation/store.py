@@ -14,10 +14,12 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import (
     JSON,
+    Boolean,
     CheckConstraint,
     ColumnElement,
     Date,
     DateTime,
+    Double,
     Engine,
     ForeignKey,
     Index,
@@ -27,6 +29,7 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    false,
     func,
     literal_column,
     select,
@@ -40,7 +43,7 @@ from moderation.comments import ID_LIMIT, LABELS, Article
 from moderation.settings import SCOPES
 
 VERDICTS = ("approve", "reject", "defer", "undo")
-REASONS = ("abusive", "mocking", "off_topic", "other")  #: why a comment is rejected; the labels, and what is none
+REASONS = (*LABELS, "other")  #: why a comment is rejected; the labels, and what is none
 SOURCES = ("flagged", "audit", "double", "contested", "reported")  #: why a comment is in the queue, see `ItemRow`
 STATUSES = ("open", "deferred", "decided", "withdrawn")
 ROLES = ("moderator", "lead", "admin")
@@ -107,10 +110,22 @@ class CommentRow(Base):
         What holds for the current revision: ``approve`` or ``reject``, or None where nobody has decided.
     erasure_id : int or None
         Of the erasure that removed the texts and the author.
+    invented : bool
+        Whether it is one of those that `moderation.demonstration` shows, and nobody wrote it.
     """
 
     __tablename__ = "comment"
-    __table_args__ = (Index("ix_comment_author", "author", "posted"), Index("ix_comment_created", "created"))
+    __table_args__ = (
+        Index("ix_comment_author", "author", "posted"),
+        Index("ix_comment_created", "created"),
+        # In the very words of the queries, or it would not be used.
+        Index(
+            "ix_comment_invented",
+            "invented",
+            sqlite_where=sql("invented IS 1"),
+            postgresql_where=sql("invented IS TRUE"),
+        ),
+    )
 
     id: Mapped[str] = mapped_column(String(ID_LIMIT), primary_key=True)
     article_id: Mapped[str | None] = mapped_column(ForeignKey("article.id"), index=True)
@@ -125,6 +140,7 @@ class CommentRow(Base):
     reason: Mapped[str | None] = mapped_column(String(10))
     decided: Mapped[datetime | None] = mapped_column(UtcTime)
     erasure_id: Mapped[int | None] = mapped_column(ForeignKey("erasure.id"))
+    invented: Mapped[bool] = mapped_column(default=False, server_default=false())
     article: Mapped[ArticleRow | None] = relationship()
     current: Mapped[RevisionRow] = relationship(
         primaryjoin="and_(CommentRow.id == foreign(RevisionRow.comment_id), CommentRow.revision == RevisionRow.number)",
@@ -163,8 +179,9 @@ class ScoreRow(Base):
     flagged : bool
         Whether any label reached its threshold.
     live : bool
-        Whether it was given when the comment came in. Others are of a later model, for comparison and simulation; how
-        the comment was drawn for the queue stands with the live one.
+        Whether it was given when the comment came in. Others are of a later model, for comparison and simulation
+        (how the comment was drawn for the queue stands with the live one), or of an invented comment, which nobody
+        sent.
     source : str or None
         Why the revision joined the queue on this score (one of `SOURCES`); None where it did not.
     sampling_probability : float
@@ -181,12 +198,6 @@ class ScoreRow(Base):
     comment_id: Mapped[str] = mapped_column(ForeignKey("comment.id"), index=True)
     model: Mapped[str] = mapped_column(String(100))
     section: Mapped[str] = mapped_column(String(ID_LIMIT), default="")
-    abusive: Mapped[float | None]
-    mocking: Mapped[float | None]
-    off_topic: Mapped[float | None]
-    abusive_threshold: Mapped[float]
-    mocking_threshold: Mapped[float]
-    off_topic_threshold: Mapped[float]
     flagged: Mapped[bool]
     live: Mapped[bool] = mapped_column(default=True)
     source: Mapped[str | None] = mapped_column(String(10))
@@ -247,14 +258,13 @@ class ItemRow(Base):
         Index("ix_item_rank", "status", "rank", "id"),
         Index("ix_item_margin", "status", "margin", "id"),
         Index("ix_item_entered", "status", "entered", "id"),
-        # With the source at the end counts and histograms need no look at the table.
-        *(Index(f"ix_item_{label}", "status", f"flag_{label}", label, "id", "source") for label in LABELS),
         Index("ix_item_probability", "status", "probability", "source"),
-        Index("ix_item_section", "status", "section", "rank"),
+        Index("ix_item_section", "status", "section", "rank", "id", "probability", "source"),
         Index("ix_item_article", "article_id", "status", "rank", "id"),
         Index("ix_item_author", "author", "status", "rank", "id"),
         Index("ix_item_lease", "lease_id", "status"),
         Index("ix_item_decided", "decided"),
+        Index("ix_item_newest", "status", "decided", "id", "source"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -268,12 +278,6 @@ class ItemRow(Base):
     article_id: Mapped[str | None] = mapped_column(String(ID_LIMIT))
     section: Mapped[str] = mapped_column(String(ID_LIMIT), default="")
     author: Mapped[str] = mapped_column(String(ID_LIMIT), default="")
-    abusive: Mapped[float | None]
-    mocking: Mapped[float | None]
-    off_topic: Mapped[float | None]
-    flag_abusive: Mapped[bool]
-    flag_mocking: Mapped[bool]
-    flag_off_topic: Mapped[bool]
     probability: Mapped[float]
     rank: Mapped[float]
     margin: Mapped[float]
@@ -290,6 +294,22 @@ class ItemRow(Base):
     revision: Mapped[RevisionRow] = relationship()
     score: Mapped[ScoreRow] = relationship()
     lease: Mapped[ModeratorRow | None] = relationship()
+
+
+for _label in LABELS:
+    setattr(ScoreRow, _label, mapped_column(Double, nullable=True))
+    setattr(ScoreRow, f"{_label}_threshold", mapped_column(Double, nullable=False))
+    setattr(ItemRow, _label, mapped_column(Double, nullable=True))
+    setattr(ItemRow, f"flag_{_label}", mapped_column(Boolean, nullable=False))
+    # With the source at the end counts and histograms need no look at the table.
+    Index(
+        f"ix_item_{_label}",
+        ItemRow.status,
+        getattr(ItemRow, f"flag_{_label}"),
+        getattr(ItemRow, _label),
+        ItemRow.id,
+        ItemRow.source,
+    )
 
 
 class DecisionRow(Base):
@@ -657,9 +677,9 @@ def secret(session: Session, name: str) -> str:
     """The service's own secret of that name, made when it is first asked for. Needs a writing session then."""
     row = session.get(SecretRow, name)
     if row is None:
-        row = SecretRow(name=name, value=secrets.token_urlsafe(32))
-        session.add(row)
-        session.flush()
+        # Of several processes that start at once one makes it, and all use that.
+        insert_new(session, SecretRow, name=name, value=secrets.token_urlsafe(32))
+        row = session.get_one(SecretRow, name)
     return row.value
 
 
@@ -690,12 +710,9 @@ def insert_new(session: Session, table: type[Base], **values) -> bool:
 # ---------------------------------------------------------------------------------------- comments
 
 
-def count_comments(session: Session) -> int:
-    return session.scalar(select(func.count()).select_from(CommentRow))
-
-
-def newest_comments(session: Session, limit: int = 50) -> list[CommentRow]:
-    query = select(CommentRow).order_by(CommentRow.created.desc(), CommentRow.id).limit(limit)
+def invented_comments(session: Session) -> list[CommentRow]:
+    """Those of the demonstration, in their order."""
+    query = select(CommentRow).where(CommentRow.invented.is_(True)).order_by(CommentRow.created, CommentRow.id)
     return list(session.scalars(query.options(joinedload(CommentRow.current), joinedload(CommentRow.article))))
 
 
@@ -717,13 +734,19 @@ def match(alternatives: Sequence[Sequence[str]], dialect: str, *, prefix: bool =
         Whether the beginning of a word is enough.
     """
     if dialect == "sqlite":
-        found = sql("SELECT rowid FROM revision_text WHERE revision_text MATCH :query")
-        query = _sqlite_query(alternatives, prefix)
-        return RevisionRow.id.in_(found.bindparams(query=query).columns(RevisionRow.id).scalar_subquery())
+        return RevisionRow.id.in_(matching(alternatives, dialect, prefix=prefix))
     end = ":*" if prefix else ""
     query = " | ".join("(" + " & ".join(f"'{word}'{end}" for word in each) + ")" for each in alternatives)
     vector = func.to_tsvector(literal_column("'simple'::regconfig"), RevisionRow.text)
     return vector.op("@@")(func.to_tsquery(literal_column("'simple'::regconfig"), query))
+
+
+def matching(alternatives: Sequence[Sequence[str]], dialect: str, *, prefix: bool = False):
+    """A query for the numbers of the revisions that `match`."""
+    if dialect != "sqlite":
+        return select(RevisionRow.id).where(match(alternatives, dialect, prefix=prefix))
+    found = sql("SELECT rowid FROM revision_text WHERE revision_text MATCH :query")
+    return found.bindparams(query=_sqlite_query(alternatives, prefix)).columns(RevisionRow.id).scalar_subquery()
 
 
 def _sqlite_query(alternatives, prefix):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,12 @@ from moderation import queue, store
 from moderation.attributes import LABEL_OF
 from moderation.comments import LABELS, Comment
 from moderation.markup import strip_html
-from moderation.store import CommentRow, DecisionRow, ScoreRow, SuggestionRow
+from moderation.store import CommentRow, DecisionRow, RevisionRow, ScoreRow, SuggestionRow
 
 if TYPE_CHECKING:
     from moderation.scorer import Score
+
+NAMED = "suggested-"  #: begins the id of what came without one
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def record(session: Session, suggestion: Suggestion, scored: Score, policy: queu
     row = session.get(CommentRow, id, with_for_update=True)
     if row is not None and row.erasure_id is not None:
         raise queue.Erased(f"{id!r} was erased")
-    if row is not None and _bare(row.text) == _bare(comment.text):
+    if row is not None and bare(row.text) == bare(comment.text):
         revision = row.current
         if not _scored(session, revision):
             queue.add_score(session, row, revision, scored, source=None, probability=0.0)
@@ -149,10 +152,36 @@ def _says_the_same(standing, decision):
     return standing.verdict == decision.verdict and decision.reason in (standing.reason, "other")
 
 
-def _bare(text):
+def bare(text: str) -> str:
+    """A text without markup, and with single spaces between its words."""
     return " ".join(strip_html(text).text.split())
 
 
 def _name(secret, text):
     # Keyed, so that nobody can find out from the name which text it was once that is erased.
-    return "suggested-" + hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()[:32]
+    return NAMED + hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+# ---------------------------------------------------------------------------------------- copies
+
+# Between spaces, so that every search index takes them for one word.
+_PLAIN = re.compile(r"(?<!\S)[a-z]+(?=[.,;:!?]*(?:\s|$))", re.IGNORECASE)
+
+
+def copies(session: Session, texts: Iterable[str]) -> list[str]:
+    """Ids of comments that came with a suggestion, without an id of their own, in the words of one of the texts;
+    without those that were erased."""
+    named = select(SuggestionRow.comment_id).where(SuggestionRow.comment_id.startswith(NAMED, autoescape=True))
+    if session.scalar(named.limit(1)) is None:
+        return []
+    query = (
+        select(CommentRow.id, RevisionRow.text)
+        .join(RevisionRow, RevisionRow.comment_id == CommentRow.id)
+        .where(CommentRow.id.in_(named), CommentRow.erasure_id.is_(None))
+    )
+    found: set[str] = set()
+    for wanted in {bare(text) for text in texts} - {""}:
+        words = sorted({word.lower() for word in _PLAIN.findall(wanted)}, key=lambda word: (-len(word), word))[:8]
+        holding = [store.match([words], session.get_bind().dialect.name)] if words else []
+        found.update(id for id, text in session.execute(query.where(*holding)) if bare(text) == wanted)
+    return sorted(found)

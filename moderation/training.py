@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import optimize, sparse
 from sklearn.linear_model import LogisticRegression
 
-from moderation import anylabel
+from moderation import anylabel, labels
 from moderation import dataset as datasets
 from moderation.comments import LABELS, DataError
 from moderation.composition import compose
@@ -20,11 +20,11 @@ from moderation.model import OFF_TOPIC, TEXT_LABELS, Calibration, Model
 from moderation.thresholds import best_threshold
 from moderation.topic import TopicModel, WordSpace, pair
 
-#: Share of comments that a label is assumed to apply to in a newsroom's stream. Of the 4,427 annotated Globe and
-#: Mail comments 4 % are hostile or antagonising and 8 % sarcastic or condescending.
-BASE_RATES = {"abusive": 0.05, "mocking": 0.08, "off_topic": 0.05}
-#: Of those comments 10 % are the one or the other. Whether a comment is off-topic as well is taken for independent.
-ANY_RATES = {anylabel.TEXT: 0.10, anylabel.ARTICLE: 1 - (1 - 0.10) * (1 - BASE_RATES["off_topic"])}
+BASE_RATES = {label.name: label.base_rate for label in labels.ALL}
+#: Share of comments that any label of the text applies to, of the comments that gave the labels' rates. Whether one is
+#: off-topic as well is taken for independent.
+_ANY = 0.10
+ANY_RATES = {anylabel.TEXT: _ANY, anylabel.ARTICLE: 1 - (1 - _ANY) * (1 - BASE_RATES[OFF_TOPIC])}
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ class Recipe:
     max_words: int = 80_000
     max_characters: int = 160_000
     cue_weight: float = 0.06
-    strength: dict[str, float] = field(default_factory=lambda: {"abusive": 0.5, "mocking": 0.7})
+    strength: dict[str, float] = field(
+        default_factory=lambda: {label.name: label.strength for label in labels.ALL if label.name != OFF_TOPIC}
+    )
     corpus_weights: dict[str, dict[str, float]] = field(
         default_factory=lambda: {
             "abusive": {
@@ -107,14 +109,7 @@ class Recipe:
         }
     )
     base_rates: dict[str, float] = field(default_factory=lambda: dict(BASE_RATES))
-    thresholds: dict[str, str] = field(
-        # What a moderator's time is worth: mockery is told less surely, so more has to be read to find it.
-        default_factory=lambda: {
-            "abusive": "maximum recall @ precision >= 0.25",
-            "mocking": "maximum recall @ precision >= 0.2",
-            "off_topic": "maximum recall @ precision >= 0.33",
-        }
-    )
+    thresholds: dict[str, str] = field(default_factory=lambda: {label.name: label.requirement for label in labels.ALL})
     any_rates: dict[str, float] = field(default_factory=lambda: dict(ANY_RATES))
     n_splits: int = 5
     seed: int = 0
@@ -363,8 +358,8 @@ def _log_odds(rate):
     return float(np.log(rate) - np.log1p(-rate))
 
 
-#: Prior variance of the changed coefficients, by what they belong to; found on corpora that were left out.
-ADAPT_STRENGTH = {"abusive": 1.0, "mocking": 1.0, OFF_TOPIC: 0.05}
+#: Prior variance of the changed coefficients, by what they belong to.
+ADAPT_STRENGTH = {label.name: label.adapts for label in labels.ALL}
 _ENOUGH_TO_CALIBRATE = 40  # positives
 
 

@@ -39,7 +39,8 @@ def thresholds():
     with reading() as session:
         own = overrides.current(session)
         found = simulation.stream(session, label, scorer.version, section=section, days=DAYS)
-        sections, log = simulation.sections(session), overrides.changes(session, 30)
+        log = overrides.changes(session, 30)
+    sections = current_app.extensions["sections"].get()
     default = scorer.model.thresholds[label]
     current = overrides.threshold(own, label, section, default)
     points = simulation.simulate(found, sorted({*GRID, round(current, 4)}))

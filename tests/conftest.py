@@ -69,7 +69,7 @@ def until(condition, seconds=30):
 class Server:
     """A ``serve.py`` of its own with a database of its own."""
 
-    def __init__(self, folder, *, arguments=(), env=None):
+    def __init__(self, folder, *, arguments=(), env=None, cwd=ROOT, program=("serve.py",)):
         self.env = {
             "MODERATION_DATABASE_URL": f"sqlite:///{folder / 'test.sqlite'}",
             **(env or {}),
@@ -77,8 +77,8 @@ class Server:
         self.log = folder / "server.log"
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "serve.py", "--port", "0", *arguments],
-                cwd=ROOT,
+                [sys.executable, *program, "--port", "0", *arguments],
+                cwd=cwd,
                 env={**os.environ, **self.env},
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -200,19 +200,22 @@ def admin(folder, statement):
 _numbers = iter(range(1_000_000))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request, tmp_path):
-    """Address of an empty database with all tables, on each kind of database."""
-    if request.param == "sqlite":
-        path = tmp_path / "database.sqlite"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        yield f"sqlite:///{path}"
-        return
+def new_database(request, kind, path):
+    """Address of an empty database with all tables."""
+    if kind == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), path / "database.sqlite")
+        return f"sqlite:///{path / 'database.sqlite'}"
     folder = request.getfixturevalue("postgresql")
     name = f"test{next(_numbers)}"
     admin(folder, f"CREATE DATABASE {name} TEMPLATE empty")
     # Not dropped afterwards: the whole cluster goes at the end, and dropping takes longer than the tests do.
-    yield f"postgresql://moderation@/{name}?host={folder}"
+    return f"postgresql://moderation@/{name}?host={folder}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request, tmp_path):
+    """Address of an empty database with all tables, on each kind of database."""
+    return new_database(request, request.param, tmp_path)
 
 
 @pytest.fixture

@@ -133,6 +133,51 @@ def test_memory_stays_bounded(tmp_path):
     assert peaks[1] < 1.25 * peaks[0]
 
 
+def test_parquet_says_what_csv_says(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns = {
+        "id": [1, 2, 3],
+        "text": ["Welding never lasts in salt air.", None, "Welding never lasts in salt air."],
+        "article_id": ["a", "a", "nowhere"],
+        "thread": [["Weld it, salt air or not."], None, None],
+        "number": [1.5, 2.5, 3.5],
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "in.parquet")
+    articles = {"id": ["a"], "title": ["The harbour bridge"], "body": ["It needs repair."]}
+    parquet.write_table(pa.table(articles), tmp_path / "articles.parquet")
+    write(tmp_path / "articles.csv", list(articles), [each[0] for each in articles.values()])
+    lines = [
+        {name: columns[name][i] for name in ("id", "text", "article_id", "thread")} for i in range(len(columns["id"]))
+    ]
+    (tmp_path / "in.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    for source, articles in (("in.jsonl", "articles.csv"), ("in.parquet", "articles.parquet")):
+        done = score(tmp_path / source, tmp_path / f"{source}.csv", "--articles", tmp_path / articles)
+        assert done.returncode == 0 and "1 comments name an article" in done.stderr, done.stderr
+    assert "in.parquet, row 2, column text: is empty" in done.stderr
+    assert (tmp_path / "in.parquet.csv").read_bytes() == (tmp_path / "in.jsonl.csv").read_bytes()
+    assert [bool(row["off_topic"]) for row in rows(tmp_path / "in.parquet.csv")] == [True, False, False]
+
+
+def test_a_parquet_file_that_cannot_be_read_is_named(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table({"id": [1], "comment": ["a"]}), tmp_path / "in.parquet")
+    done = score(tmp_path / "in.parquet", tmp_path / "out.csv")
+    assert done.returncode == 1 and "in.parquet: has no column 'text'" in done.stderr
+    assert "it has id, comment" in done.stderr
+    (tmp_path / "in.parquet").write_text("id,text\n1,a\n")
+    done = score(tmp_path / "in.parquet", tmp_path / "out.csv")
+    assert done.returncode == 1 and "cannot be read as Parquet" in done.stderr and "Traceback" not in done.stderr
+    done = score(tmp_path / "none.parquet", tmp_path / "out.csv")
+    assert done.returncode == 1 and "there is no such file" in done.stderr
+    source = write(tmp_path / "in.csv", ["id", "text"], ["1", "a"])
+    done = score(source, tmp_path / "no" / "out.parquet")
+    assert done.returncode == 1 and "cannot be written" in done.stderr and "Traceback" not in done.stderr
+
+
 @needs_corpora
 def test_a_corpus_is_scored_with_its_articles(tmp_path):
     folder = SHARED / "corpora" / "fox_news"

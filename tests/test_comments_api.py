@@ -1,8 +1,10 @@
 """Comments kept for the queue, and decided over HTTP, on a real server with each kind of database."""
 
 import threading
+from urllib.parse import quote
 
 import pytest
+import requests
 from conftest import Server, until
 
 from moderation import overrides, store
@@ -155,12 +157,21 @@ def test_bad_decisions_are_refused(server, body, said):
     assert reply.status_code == 422 and said in reply.json()["detail"]
 
 
+def test_a_number_without_bound_is_refused(server):
+    body = '{"verdict": "approve", "seconds": 1e999}'
+    reply = server.post("/comments/any/decision", data=body, headers={"Content-Type": "application/json"})
+    assert reply.status_code == 422 and "seconds" in reply.json()["detail"]
+
+
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
         ("time", "yesterday", "ISO 8601"),
         ("time", "2026-11-24T18:30:00", "time zone"),
         ("time", 5, "string"),
+        ("time", "0001-01-01T00:00:00+14:00", "year 1"),
+        ("time", "9999-12-31T23:59:59-14:00", "year 9999"),
+        ("terms", 2.5, "whole number"),
         ("author", "x" * 201, "200"),
         ("queue", "yes", "boolean"),
     ],
@@ -168,6 +179,25 @@ def test_bad_decisions_are_refused(server, body, said):
 def test_bad_fields_are_named(server, field, value, said):
     reply = server.post("/score", {"id": "x", "text": "A comment.", field: value})
     assert reply.status_code == 422 and field in reply.json()["detail"] and said in reply.json()["detail"]
+
+
+def test_any_id_has_an_address_of_its_own(desk):
+    """An id that begins with a slash must not lead to the comment that is called the same without it."""
+    ids = ["x", "/x", "x/", "x//y", "https://blog.example/?p=1#comment-2", "..", "%2F", "ä b+c😀", "x\ny", "decision"]
+    for id in ids:
+        desk.score(id=id, text=f"{INSULT} {id}", queue=True, terms=12.0)
+    for id in ids:
+        reply = desk.get(f"/comments/{quote(id, safe='')}", allow_redirects=False)
+        assert (reply.status_code, reply.json().get("id")) == (200, id)
+    assert decide(desk, quote("/x", safe=""), verdict="approve").json()["comment"] == "/x"
+    erased = requests.delete(f"{desk.url}/comments/%2Fx", timeout=30)
+    assert erased.status_code == 200 and desk.get("/comments/x").json()["erased"] is False
+    for nothing in ("%00", "x%00", "y" * 201, "%ED%A0%80"):
+        assert desk.get(f"/comments/{nothing}").status_code == 404
+        assert requests.delete(f"{desk.url}/authors/{nothing}/comments", timeout=30).status_code == 404
+    options = requests.options(f"{desk.url}/comments/x/decision", timeout=30)
+    assert set(options.headers["Allow"].split(", ")) == {"OPTIONS", "POST"}
+    assert requests.delete(f"{desk.url}/comments/x/decision", timeout=30).status_code == 405
 
 
 def test_the_newsrooms_own_threshold_holds_by_section(desk, database):

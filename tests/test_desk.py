@@ -1,11 +1,12 @@
-"""The desk over HTTP: cards, decisions, undo, conflicts, filters, and comments that try to become markup."""
+"""The desk over HTTP, on each kind of database: cards, decisions, undo, conflicts, filters, batches, thresholds, drift,
+and comments that try to become markup."""
 
 import html
 import re
 from html.parser import HTMLParser
 
 import pytest
-from conftest import Server
+from conftest import Server, new_database
 from desk import fill, first_admin
 
 XSS = (
@@ -32,11 +33,12 @@ XSS = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory, scorer):
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def desk(request, tmp_path_factory, scorer):
     folder = tmp_path_factory.mktemp("desk")
-    fill(f"sqlite:///{folder / 'test.sqlite'}", scorer, 60, texts=XSS)
-    server = Server(folder, env={"MODERATION_DEMONSTRATION": "false"})
+    database = new_database(request, request.param, folder)
+    fill(database, scorer, 60, texts=XSS)
+    server = Server(folder, env={"MODERATION_DEMONSTRATION": "false", "MODERATION_DATABASE_URL": database})
     server.admin = first_admin(server)
     server.ada = server.admin.invite("Ada", "moderator")
     server.bob = server.admin.invite("Bob", "moderator")
@@ -166,6 +168,46 @@ def test_counts_and_context(desk):
     assert f'data-count="mine">{before + 1}<' in desk.ada.get("/desk/counts?live=1").text
     undo(desk.ada, page)
     assert "The author" in desk.ada.get(f"/desk/items/{id}/context").text
+
+
+@pytest.mark.parametrize("filters", [{}, {"section": "Sport"}, {"text": "you"}, {"label": "abusive"}])
+def test_a_batch_is_decided_and_undone(desk, filters):
+    for person in (desk.ada, desk.bob):
+        person.post("/desk/release", page="/account")
+    asked = {"low": "0.3", "high": "0.9", **filters}
+    page = desk.admin.get("/desk/batch", params=asked).text
+    number = int(re.search(r"<b>(\d+)</b> comments? from 0.30 to 0.90", page)[1])
+    heights = [int(n) for n in re.findall(r"<title>[\d.]+–[\d.]+: (\d+)</title>", page)]
+    assert len(heights) == 20 and sum(heights[6:18]) == number > 0
+    assert page.count('<span class="text">') == min(8, number)
+    before = desk.admin.get("/desk/counts").text
+    done = desk.admin.post("/desk/batch", {**asked, "choice": "reject:other"}, page="/account").text
+    assert f"Rejected as other: {number} comments." in done
+    batch = re.search(r"/desk/batch/(\d+)/undo", done)[1]
+    assert desk.ada.post(f"/desk/batch/{batch}/undo", page="/account").status_code == 403
+    undone = desk.admin.post(f"/desk/batch/{batch}/undo", page="/account").text
+    assert f"Undone: {number} decisions." in undone
+    opened = r'data-count="open">(\d+)<'
+    assert re.search(opened, desk.admin.get("/desk/counts").text)[1] == re.search(opened, before)[1]
+    for wrong in ({"low": "0.9", "high": "0.1"}, {**asked, "choice": "defer"}, {**asked, "choice": "reject:ugly"}):
+        assert desk.admin.post("/desk/batch", wrong, page="/account").status_code == 400
+
+
+def test_a_threshold_is_simulated_saved_and_taken_back(desk):
+    assert desk.ada.get("/desk/thresholds").status_code == 403
+    page = desk.admin.get("/desk/thresholds?label=mocking").text
+    assert "data-value=" in page and "decisions on them" in page
+    saved = desk.admin.post("/desk/thresholds", {"label": "mocking", "value": "0.93"}, page="/account").text
+    assert "mocking is flagged from 0.93" in saved
+    saved = desk.admin.post("/desk/thresholds", {"label": "mocking", "reset": "yes"}, page="/account").text
+    assert "mocking is flagged from 0.93" not in saved and "Saved: mocking" in saved
+    assert desk.admin.post("/desk/thresholds", {"label": "mocking", "value": "2"}, page="/account").status_code == 400
+
+
+def test_drift_and_models_and_people_are_shown(desk):
+    assert "The numbers" in desk.ada.get("/desk/drift").text
+    assert 'id="retrain"' in desk.admin.get("/desk/models").text
+    assert "Ada" in desk.admin.get("/people").text
 
 
 class Markup(HTMLParser):

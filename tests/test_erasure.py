@@ -9,9 +9,11 @@ from conftest import Server, run
 from sqlalchemy import select, update
 from test_queue import NEVER, arrive, people, scored  # noqa: F401 — a fixture
 
-from moderation import erasure, learning, queue, store
+from moderation import erasure, learning, queue, store, suggestions
+from moderation.comments import Comment
 from moderation.queue import Arrival, Decision, Filter
-from moderation.store import BatchRow, CommentRow, DecisionRow, ErasureRow, ItemRow, RevisionRow
+from moderation.store import BatchRow, CommentRow, DecisionRow, ErasureRow, ItemRow, RevisionRow, SuggestionRow
+from moderation.suggestions import Suggestion, record
 
 WORD = "zyxomatique"  # in no other text
 
@@ -106,6 +108,64 @@ def test_exported_files_lose_it_too(talk, tmp_path):
         assert WORD not in written and "I disagree." in written
 
 
+def suggest(session, text, id="", **values):
+    made = scored(0.1)
+    return record(session, Suggestion(Comment(text, id), values, "site"), made, NEVER)
+
+
+def test_what_came_with_suggested_scores_goes_too(talk, people):  # noqa: F811
+    with store.writing(talk) as session:
+        suggest(session, f"Another  <i>{WORD}</i>.", TOXICITY=1)  # in other markup
+        suggest(session, f"Second {WORD} of all.", "own-id", **{f"said {WORD}": 1})
+        suggest(session, "Another bridge.", TOXICITY=1)
+        suggest(session, f"Another {WORD}, but no copy.", TOXICITY=0)
+        copies = {
+            row.text: row.id for row in session.scalars(select(CommentRow)) if row.id.startswith(suggestions.NAMED)
+        }
+        assert len(copies) == 3
+        queue.decide_batch(session, people["ann"], Filter(text=f"second {WORD[:5]}"), "approve", NEVER)
+        queue.decide_batch(session, people["ann"], Filter(text="bridge", author="y"), "approve", NEVER)
+        proof = erasure.erase_author(session, "x", "editor")
+        assert (proof.comments, proof.revisions) == (3, 4)
+        assert [row.chosen["text"] for row in session.scalars(select(BatchRow).order_by(BatchRow.id))] == ["", "bridge"]
+        # What is somebody else's, in whatever words, stays until it is asked for.
+        assert {id: session.get_one(CommentRow, id).erasure_id for id in copies.values()} == {
+            copies[f"Another  <i>{WORD}</i>."]: proof.id,
+            copies["Another bridge."]: None,
+            copies[f"Another {WORD}, but no copy."]: None,
+        }
+        with pytest.raises(queue.Erased):
+            suggest(session, f"Another  <i>{WORD}</i>.", TOXICITY=1)
+        erasure.erase_comment(session, "own-id", "editor")
+        erasure.erase_comment(session, copies[f"Another {WORD}, but no copy."], "editor")
+        assert {row.comment_id for row in session.scalars(select(SuggestionRow))} == {copies["Another bridge."]}
+        assert erasure.broken(session) is None
+    assert WORD not in everything(talk)
+    erasure.scrub(talk)
+    assert not on_disk(talk)
+
+
+def test_an_authors_last_comment_takes_the_author_out_of_batches(talk, people):  # noqa: F811
+    def authors():
+        return [row.chosen["author"] for row in session.scalars(select(BatchRow))]
+
+    with store.writing(talk) as session:
+        queue.decide_batch(session, people["ann"], Filter(author="x"), "approve", NEVER)
+        erasure.erase_comment(session, "a", "editor")
+        assert authors() == ["x"]
+        erasure.erase_comment(session, "b", "editor")
+        assert authors() == [""]
+
+
+def test_what_a_killed_export_left_behind_goes_too(talk, tmp_path):
+    with store.writing(talk) as session:
+        learning.export(session, tmp_path / "one", "ann")
+    (tmp_path / "one" / f"{learning.DRAFT}k3").write_text(f"Another {WORD}.")
+    with store.writing(talk) as session:
+        erasure.erase_author(session, "x", "editor")
+    assert [file.name for file in (tmp_path / "one").iterdir()] == ["comments.csv"]
+
+
 def test_a_file_that_cannot_be_changed_stops_the_erasure(talk, tmp_path):
     with store.writing(talk) as session:
         learning.export(session, tmp_path / "one", "ann")
@@ -126,7 +186,7 @@ def on_disk(engine):
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("CHECKPOINT")
             folder = connection.exec_driver_sql("SHOW data_directory").scalar()
-            names = ("revision", "ix_revision_text", "comment", "item")
+            names = ("revision", "ix_revision_text", "comment", "item", "suggestion", "batch")
             paths = [connection.exec_driver_sql(f"SELECT pg_relation_filepath('{name}')").scalar() for name in names]
         files = [f"{folder}/{path}" for path in paths]
     return subprocess.run(["grep", "-q", "-i", "-a", WORD, "--", *files], stderr=subprocess.DEVNULL).returncode == 0

@@ -1,5 +1,7 @@
 """API keys, what they may do, and the demonstration mode."""
 
+import hmac
+
 import pytest
 from conftest import Server, run, until
 from sqlalchemy import create_engine, text
@@ -167,3 +169,23 @@ def test_keys_made_before_there_were_scopes_still_score(tmp_path):
         )
     store.migrate(url)
     assert auth.Keyring(create_engine(url)).find("before").scopes == {"score"}
+
+
+def test_every_key_is_compared_whichever_is_sent(tmp_path, monkeypatch):
+    """How long it takes must not tell how near a guess was, nor which key it is."""
+    url = f"sqlite:///{tmp_path / 'keys.sqlite'}"
+    store.migrate(url)
+    engine = store.connect(url)
+    with store.writing(engine) as session:
+        made = [store.create_key(session, f"key-{number}", ["score"]) for number in range(5)]
+        store.revoke_key(session, "key-3")
+    compared = []
+    real = hmac.compare_digest
+    monkeypatch.setattr(auth.hmac, "compare_digest", lambda a, b: compared.append((a, b)) or real(a, b))
+    ring = auth.Keyring(engine)
+    for key, name in (*((key, f"key-{number}") for number, key in enumerate(made)), ("guess", None), ("", None)):
+        compared.clear()
+        found = ring.find(key)
+        assert (found and found.name) == (None if name == "key-3" else name)
+        assert len(compared) == 5 and {len(part) for pair in compared for part in pair} == {len(compared[0][0])}
+    engine.dispose()

@@ -1,12 +1,16 @@
 """The log is JSON, names the request, and never quotes a comment, whatever goes wrong."""
 
+import hashlib
+import hmac
 import io
 import json
 import logging
 import shutil
 
 import pytest
+import requests
 from conftest import ROOT, Server, until
+from desk import first_admin
 
 from moderation import logs
 from moderation.app import create_app
@@ -74,22 +78,94 @@ def provoke(server):
     server.raw(f"POST /score HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{MARK}\r\n\r\n".encode())
 
 
+def provoke_the_rest(server, person=None):
+    """The marker in what is stored, decided, erased, asked by other protocols and looked for at the desk."""
+    text = f"{MARK} is an idiot"
+    kept = {"id": f"{MARK}-kept", "text": text, "queue": True, "author": MARK, "section": MARK}
+    server.post("/score", {**kept, "parent": {"id": MARK, "text": text}})
+    server.post("/score", {**kept, "text": f"{text} and a liar"})
+    server.post("/score", {**kept, "time": MARK})
+    for body in ({"verdict": "reject", "reason": "abusive", "by": MARK}, {"verdict": MARK}, {MARK: MARK}, [MARK]):
+        server.post(f"/comments/{MARK}-kept/decision", body, headers={"Idempotency-Key": f"{MARK}-{len(str(body))}"})
+    server.post(f"/comments/{MARK}-none/decision", {"verdict": "approve"})
+    for path in (f"/comments/{MARK}-kept", f"/comments/{MARK}-none", f"/$discovery/rest?version={MARK}"):
+        server.get(path)
+    analyze, suggest = "/v1alpha1/comments:analyze", "/v1alpha1/comments:suggestscore"
+    wanted = {"comment": {"text": text}, "requestedAttributes": {"TOXICITY": {}}, "clientToken": MARK}
+    server.post(analyze, {**wanted, "spanAnnotations": True, "context": {"entries": [{"text": MARK}]}})
+    server.post(analyze, {**wanted, "comment": {"text": f"<b>{text}", "type": "HTML"}})
+    scores = {"attributeScores": {"TOXICITY": {"summaryScore": {"value": 1}}}, "communityId": MARK}
+    server.post(suggest, {"comment": {"text": text}, **scores, "clientToken": f"comment:{MARK}-kept"})
+    server.post(suggest, {"comment": {"text": text}, **scores})
+    for bad in (
+        {"languages": [MARK]},
+        {"requestedAttributes": {MARK: {}}},
+        {"requestedAttributes": {"TOXICITY": {"scoreType": MARK}}},
+        {"comment": {"text": f"{MARK}\0"}},
+        {"comment": {"text": MARK, "type": MARK}},
+        {MARK: MARK},
+    ):
+        server.post(analyze, {**wanted, **bad})
+    server.post(f"{analyze}?key={MARK}", wanted)
+    server.post(suggest, {**wanted, "attributeScores": {MARK: {"summaryScore": {"value": 7}}}})
+    for path in ("/integrations/coral/phase", "/integrations/coral/phase?format=html"):
+        for sent in ({"comment": {"body": text}, "story": {"id": MARK}}, {"comment": MARK}, [MARK]):
+            body = json.dumps(sent)
+            signed = hmac.new(CORAL.encode(), body.encode(), hashlib.sha256).hexdigest()
+            for signature in (f"sha256={signed}", MARK):
+                server.post(path, data=body, headers={"X-Coral-Signature": signature})
+    server.get(f"/login?next=/{MARK}")
+    server.get(f"/setup/{MARK}")
+    if person:
+        for path in (f"/desk?text={MARK}&author={MARK}&section={MARK}&label={MARK}", f"/desk?text={MARK}", "/desk"):
+            person.get(path)
+        person.get(f"/desk/batch?text={MARK}")
+        person.get(f"/desk/models/runs/{MARK}")
+        person.get(f"/desk/models/versions/{MARK}/report")
+        person.post("/desk/erasure/look", {"kind": "author", "key": MARK}, page="/desk/erasure")
+        person.post("/desk/erasure/look", {"kind": MARK, "key": MARK}, page="/desk/erasure")
+        person.post("/desk/items/1/decision", {"choice": MARK, "revision": MARK, "request": MARK}, page="/account")
+        person.post("/people", {"name": MARK, "role": MARK}, page="/account")
+        person.post("/login", {"name": MARK, "password": MARK}, page="/account")
+    requests.delete(f"{server.url}/comments/{MARK}-kept?by={MARK}", timeout=30)
+    requests.delete(f"{server.url}/authors/{MARK}-none/comments", timeout=30)
+
+
+CORAL = "whs_0123456789abcdef"
+
+
 @pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR"])
 def test_no_comment_text_in_the_log_on_any_path(tmp_path, level):
-    server = Server(tmp_path, env={"MODERATION_LOG_LEVEL": level, "MODERATION_MAX_BODY": "5000000"})
+    env = {
+        "MODERATION_LOG_LEVEL": level,
+        "MODERATION_MAX_BODY": "5000000",
+        "MODERATION_AUDIT": "1",
+        "MODERATION_CORAL_SECRET": CORAL,
+        "MODERATION_CORS_ORIGINS": "https://www.example.org",
+        # Nobody listens there: that is told of each decision.
+        "MODERATION_WEBHOOK_URL": "http://127.0.0.1:9/",
+        "MODERATION_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    }
+    server = Server(tmp_path, env=env)
     try:
+        admin = first_admin(server)
         provoke(server)
+        provoke_the_rest(server, admin)
+        assert server.score(text="A comment.", id="alive", queue=True)["queue"]["stored"]
         # Now with a database whose tables are gone, and with a damaged model.
         for path in tmp_path.glob("test.sqlite*"):
             path.write_bytes(MARK.encode() * 1000)
         replies = [server.post("/score", {"text": MARK, "article": {"id": MARK}}) for _ in range(2)]
         assert {reply.status_code for reply in replies} <= {500, 503}
         provoke(server)
+        provoke_the_rest(server)
     finally:
         server.stop()
     assert MARK not in server.log.read_text().lower()
-    for line in logged(server):
-        json.loads(line)
+    told = [json.loads(line)["message"] for line in logged(server)]
+    # What was to be told of was told of.
+    assert "a request failed" in told
+    assert level == "ERROR" or any("was not taken" in line for line in told)
 
 
 @pytest.mark.parametrize("failure", [ValueError(f"{MARK} cannot be scored"), KeyError(MARK), RecursionError(MARK)])

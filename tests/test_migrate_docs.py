@@ -99,6 +99,38 @@ def test_the_command_that_carries_a_threshold_over(tmp_path):
     assert "ours, same flag rate" in done.stdout
 
 
+WORDPRESS = """
+function add_filter($name, $filter, $priority, $count) { global $filters; $filters[$name] = $filter; }
+function wp_remote_request($url, $arguments) { return apply($url, $arguments); }
+function apply($url, $arguments) {
+    global $filters;
+    $reply = $filters['pre_http_request'](false, $arguments, $url);
+    return $reply !== false ? $reply : [$url, $arguments];
+}
+%s
+foreach (array_slice($argv, 1) as $url) {
+    echo json_encode(apply($url, ['method' => 'POST', 'body' => '{}', 'reject_unsafe_urls' => true])), "\\n";
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("php"), reason="php is not on this machine (Debian: php-cli)")
+def test_the_php_example():
+    """With as much of WordPress as it touches."""
+    [code] = blocks("php")
+    asked = [
+        "https://commentanalyzer.googleapis.com/v1alpha1/comments:analyze?key=abc",
+        "https://www.example.org/?u=https://commentanalyzer.googleapis.com/",
+    ]
+    done = subprocess.run(
+        ["php", "-r", WORDPRESS % code, "--", *asked], capture_output=True, text=True, timeout=60, check=True
+    )
+    sent, other = map(json.loads, done.stdout.splitlines())
+    assert sent[0] == "https://moderation.example.org/v1alpha1/comments:analyze?key=abc"
+    assert sent[1] == {"method": "POST", "body": "{}", "reject_unsafe_urls": False}
+    assert other == [asked[1], {"method": "POST", "body": "{}", "reject_unsafe_urls": True}]
+
+
 def nudge(pages, tmp_path, html, text, host="127.0.0.1"):
     """What the page says after somebody has typed `text`."""
     typing = f"""<script type="module">

@@ -1,5 +1,6 @@
 """The queue, on each kind of database."""
 
+import json
 import random
 import threading
 from datetime import timedelta
@@ -443,6 +444,50 @@ def test_a_batch_draws_second_opinions_too(engine, people):
         assert len(queue.lease(session, people["bob"], ALWAYS, size=20)) == 10
 
 
+def test_a_batch_does_not_overrule_the_lead(engine, people):
+    """Two opinions differed, the lead settled it, and the first opinion was undone: a batch that decides it anew is an
+    opinion like another."""
+    policy = Policy(audit=0, double=1, notify=True)
+    with store.writing(engine) as session:
+        item = arrive(session, "a").item
+        first = queue.decide(session, item.id, Decision("approve", "ann"), policy)
+        [second] = queue.items(session, Filter())
+        queue.decide(session, second.id, Decision("reject", "bob", reason="abusive"), policy)
+        [contested] = queue.items(session, Filter(contested=True))
+        queue.decide(session, contested.id, Decision("reject", "lea", reason="abusive"), policy)
+        queue.undo(session, first.id, policy, who="ann")
+        queue.decide_batch(session, people["ann"], Filter(), "approve", policy)
+        assert session.get_one(CommentRow, "a").verdict == "reject"
+        assert [json.loads(row.payload)["verdict"] for row in session.scalars(select(OutboxRow))] == [
+            "approve",
+            "reject",
+        ]
+        assert session.get_one(ItemRow, item.id).verdict == "approve"
+        assert queue.count(session, Filter()) == 0  # and nobody is asked for a second opinion twice
+
+
+def test_a_batch_draws_as_single_decisions_do(engine, people):
+    """What the comment system reported is not drawn: only what the model or the audit brought is measured."""
+    with store.writing(engine) as session:
+        arrive(session, "a", score=scored(0.1))
+        made = queue.decide_comment(session, "a", Decision("approve", "system"), ALWAYS)
+        queue.undo(session, made.id, ALWAYS, who="system")
+        batch, _ = queue.decide_batch(session, people["ann"], Filter(), "approve", ALWAYS)
+        assert batch.size == 1 and queue.count(session, Filter()) == 0
+
+
+def test_undoing_what_was_put_off_before_a_decision_that_was_undone(engine):
+    with store.writing(engine) as session:
+        item = arrive(session, "a").item
+        put_off = queue.decide(session, item.id, Decision("defer", "ann"), NEVER)
+        made = queue.decide(session, item.id, Decision("approve", "bob"), NEVER)
+        with pytest.raises(queue.Decided):
+            queue.undo(session, put_off.id, NEVER, who="ann")
+        queue.undo(session, made.id, NEVER, who="bob")
+        with pytest.raises(queue.Changed):
+            queue.undo(session, put_off.id, NEVER, who="ann")
+
+
 def at_once(functions):
     """Run functions in threads that begin together; raise what any of them raised."""
     barrier, problems = threading.Barrier(len(functions)), []
@@ -461,3 +506,29 @@ def at_once(functions):
         thread.join()
     if problems:
         raise problems[0]
+
+
+def test_the_picture_of_a_batch_is_the_same_with_words_and_without(engine):
+    with store.writing(engine) as session:
+        for number in range(30):
+            arrive(session, f"c{number}", f"A bridge, number {number}.", scored(0.51 + number / 100))
+        for low, high in ((0.0, 1.0), (0.6, 0.75), (0.9, 1.0)):
+            plain, worded = (
+                queue.picture(session, Filter(low=low, high=high, text=text), 20, 5) for text in ("", "bridg")
+            )
+            assert plain[:2] == worded[:2] and sum(plain[0]) == 30
+            for number, sample in (plain[1:], worded[1:]):
+                assert len(sample) == min(5, number) and all(low <= item.probability <= high for item in sample)
+        assert queue.picture(session, Filter(text="nothing"), 20, 5) == ([0] * 20, 0, [])
+        assert queue.picture(session, Filter(label="mocking", text="bridge"), 20, 5)[:2] == ([0] * 20, 0)
+
+
+def test_the_newest_decision_comes_first(engine):
+    with store.writing(engine) as session:
+        for number in range(4):
+            arrive(session, f"c{number}", f"Text {number}.", scored(0.9))
+        for number in (2, 0, 3):
+            queue.decide_comment(session, f"c{number}", Decision("approve", "ann"), NEVER)
+        found = [item.comment_id for item in queue.newest_decided(session, Filter(status="decided"))]
+        assert found == ["c3", "c0", "c2"]
+        assert [i.comment_id for i in queue.newest_decided(session, Filter(status="decided"), offset=2)] == ["c2"]

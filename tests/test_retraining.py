@@ -10,7 +10,7 @@ from conftest import run
 from sqlalchemy import func, select, update
 from test_queue import NEVER, arrive, scored
 
-from moderation import preview, queue, registry, retraining, store
+from moderation import erasure, preview, queue, registry, retraining, store
 from moderation.comments import Comment
 from moderation.queue import Decision
 from moderation.scorer import Scorer
@@ -27,7 +27,7 @@ def newsroom(engine):
             subject = f"{rng.choice(nouns)} in week {rng.randrange(50)}"
             bad = i % 3 == 0
             text = f"Only a flumpet would say that about the {subject}, number {i}" if bad else f"The {subject}, {i}"
-            arrive(session, f"c{i}", text, scored(0.6), section="sport" if i % 2 else "local")
+            arrive(session, f"c{i}", text, scored(0.6), author="flumpeteer", section="sport" if i % 2 else "local")
             decision = Decision("reject", "ann", reason="abusive") if bad else Decision("approve", "ann")
             queue.decide_comment(session, f"c{i}", decision, NEVER)
     return engine
@@ -72,6 +72,17 @@ def test_a_model_learns_from_the_queue_and_is_rolled_back(newsroom, database, mo
     with store.reading(newsroom) as session:
         log = [(row.action, row.previous, row.version, row.who) for row in retraining.activations(session)]
         assert log == [("roll back", "learnt", "default", "lea"), ("promote", "default", "learnt", "command line")]
+    # No version and no report quotes a comment: erasing leaves the word nowhere but in what the shipped model knew.
+    with store.writing(newsroom) as session:
+        erasure.erase_author(session, "flumpeteer", "lea")
+    erasure.scrub(newsroom)
+    folder = models.parent
+    left = {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and b"flumpet" in path.read_bytes()
+    }
+    assert left == set()
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)

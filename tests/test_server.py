@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
-from conftest import until
+from conftest import Server, until
 
 SLOW = {"comments": [{"text": "You are an idiot and a liar, and so it goes on and on. " * 100}] * 60}
 
@@ -163,3 +163,28 @@ def test_many_connections_at_once_are_all_answered(start):
 def test_what_is_not_http_is_answered_under_the_same_headers(server):
     answer = server.raw(b"GARBAGE\r\n\r\n")
     assert answer.startswith(b"HTTP/1.0 400") and b"X-Content-Type-Options: nosniff" in answer
+
+
+def test_whoever_sends_too_slowly_is_cut_off(tmp_path):
+    """A byte now and then keeps a connection busy, but no place for ever."""
+    code = (
+        "import sys; from moderation import cli, server; server.RECEIVE_SECONDS = 1; cli.main(['serve', *sys.argv[1:]])"
+    )
+    server = Server(tmp_path, program=("-c", code))
+    try:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=1) as slow:
+            slow.sendall(b"POST /score HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+
+            def cut_off():
+                try:
+                    slow.sendall(b"x")
+                    return slow.recv(100) == b""
+                except TimeoutError:
+                    return False
+                except OSError:
+                    return True
+
+            until(cut_off, 60)
+            assert server.score(text="A comment.")["status"] == "scored"
+    finally:
+        server.stop()

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,9 +17,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import ROOT, Server, run, until
+from conftest import ROOT, Server, admin, run, until
 
-from moderation import registry, store
+from moderation import registry, retraining, store
 
 ABUSE = "You are an idiot and a liar, and everybody knows it."
 
@@ -158,6 +159,54 @@ def test_killed_while_migrating_the_next_start_finishes(tmp_path):
     assert stopped_in_the_middle
 
 
+def test_killed_while_migrating_postgresql_the_next_start_finishes(postgresql):
+    code = "import sys; from moderation import store; print('ready', flush=True); store.migrate(sys.argv[1])"
+    stopped_in_the_middle = 0
+    for number, pause in enumerate((0.2, 0.3, 0.45, 0.6)):
+        admin(postgresql, f"CREATE DATABASE killed{number}")
+        url = f"postgresql://moderation@/killed{number}?host={postgresql}"
+        process = python(code, url, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        process.stdout.readline()
+        time.sleep(pause)
+        stopped_in_the_middle += process.poll() is None
+        process.kill()
+        process.wait()
+        store.migrate(url)
+        engine = store.connect(url)
+        with engine.connect() as connection:
+            assert connection.execute(store.sql("SELECT count(*) FROM alembic_version")).scalar() == 1
+        with store.writing(engine) as session:
+            assert store.secret(session, "cookies")
+        engine.dispose()
+    assert stopped_in_the_middle
+
+
+def test_what_is_promoted_at_once_is_logged_as_it_came(engine, tmp_path):
+    """The newest entry of the log is the active version, and each entry names the one before it."""
+    for name in ("one", "two", "default"):
+        registry.save(tmp_path, name, {"name": name}, {"version": name})
+    problems = []
+
+    def work(name):
+        try:
+            for _ in range(10):
+                with store.writing(engine) as session:
+                    retraining.promote(session, tmp_path, name, "lea")
+        except Exception as error:  # noqa: BLE001 — told below, in the test's own thread
+            problems.append(error)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not problems
+    with store.reading(engine) as session:
+        log = list(reversed(retraining.activations(session)))
+    assert len(log) == 20 and log[-1].version == registry.active(tmp_path)
+    assert [row.previous for row in log] == ["default", *(row.version for row in log[:-1])]
+
+
 # ---------------------------------------------------------------------------------------- disk and database
 
 
@@ -195,6 +244,28 @@ def test_a_full_disk_is_told_and_nothing_is_lost(small_disk, tmp_path):
         assert kept(server, "before") and kept(server, "after")
     finally:
         server.stop()
+
+
+def test_a_full_disk_leaves_no_half_a_version_and_no_half_a_backup(small_disk, stored, tmp_path):
+    registry.save(small_disk / "models", "one", {"name": "one"}, {"version": "one"})
+    registry.activate(small_disk / "models", "one")
+    (small_disk / "ballast").write_bytes(b"x" * (shutil.disk_usage(small_disk).free - 100_000))
+    with pytest.raises(OSError):
+        registry.save(small_disk / "models", "two", stored.model, stored.card)
+    assert "two" not in registry.versions(small_disk / "models") and registry.active(small_disk / "models") == "one"
+    database = f"sqlite:///{tmp_path / 'whole.sqlite'}"
+    store.migrate(database)
+    env = {"MODERATION_DATABASE_URL": database, "MODERATION_MODELS": str(ROOT / "models")}
+    done = run("-m", "moderation", "backup", small_disk / "backup", env=env)
+    assert done.returncode == 1 and "No space left" in done.stderr and "Traceback" not in done.stderr
+    assert not list(small_disk.glob("*backup*"))
+    (tmp_path / "whole.sqlite").write_bytes(b"no database at all" * 100)
+    done = run("-m", "moderation", "backup", tmp_path / "backup", env=env)
+    assert done.returncode == 1 and "not a database" in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("*backup*"))
+    (small_disk / "ballast").unlink()
+    registry.save(small_disk / "models", "two", {"name": "two"}, {"version": "two"})
+    assert registry.verify(small_disk / "models", "two")
 
 
 class Wire:
@@ -240,8 +311,6 @@ class Wire:
 
 
 def test_a_database_that_goes_and_comes_back(postgresql, tmp_path):
-    from conftest import admin
-
     admin(postgresql, "CREATE DATABASE unkillable TEMPLATE empty")
     wire = Wire(postgresql / ".s.PGSQL.5432")
     url = f"postgresql://moderation@127.0.0.1:{wire.port}/unkillable"
@@ -344,5 +413,48 @@ def test_a_backup_of_a_running_service_can_be_restored(tmp_path):
         assert all(kept(restored, f"before-{number}")["text"] == ABUSE for number in range(10))
         assert restored.score(text=ABUSE)["status"] == "scored"
         assert os.path.exists(tmp_path / "backup" / "models" / "default" / "weights.joblib")
+    finally:
+        restored.stop()
+
+
+def test_a_dump_of_postgresql_can_be_restored(postgresql, tmp_path):
+    """The commands of docs/operate.md, while comments come in."""
+    if not shutil.which("pg_dump"):
+        pytest.skip("pg_dump is not installed (Debian: apt install postgresql-client)")
+    for name in ("dumped", "restored"):
+        admin(postgresql, f"CREATE DATABASE {name} TEMPLATE empty")
+    urls = {name: f"postgresql://moderation@/{name}?host={postgresql}" for name in ("dumped", "restored")}
+    documented = (ROOT / "docs" / "operate.md").read_text()
+    dump, restore = (re.search(rf"^\$ ({name} .*)$", documented, re.M)[1] for name in ("pg_dump", "pg_restore"))
+    server = Server(tmp_path, env={"MODERATION_DATABASE_URL": urls["dumped"]})
+    stop, sent = threading.Event(), []
+
+    def keep_sending():
+        while not stop.is_set():
+            sent.append(send(server, f"during-{len(sent)}"))
+
+    sender = threading.Thread(target=keep_sending)
+    try:
+        assert all(send(server, f"before-{number}") for number in range(5))
+        sender.start()
+        for command, name in ((dump, "dumped"), (restore, "restored")):
+            done = subprocess.run(
+                ["bash", "-c", command],
+                cwd=tmp_path,
+                env={**os.environ, "DATABASE": urls[name]},
+                capture_output=True,
+                text=True,
+            )
+            assert done.returncode == 0, done.stderr
+    finally:
+        stop.set()
+        if sender.is_alive():
+            sender.join()
+        server.stop()
+    assert sent and all(sent)
+    restored = Server(tmp_path, env={"MODERATION_DATABASE_URL": urls["restored"]})
+    try:
+        assert all(kept(restored, f"before-{number}")["text"] == ABUSE for number in range(5))
+        assert send(restored, "after") and kept(restored, "after")["revision"] == 1
     finally:
         restored.stop()
