@@ -122,14 +122,6 @@ def plot_curve(found) -> None:
     figure.savefig(HERE / "learning_curve.png", dpi=130)
 
 
-def plot_growth(found) -> None:
-    figure, axis = plt.subplots(figsize=(4.6, 3.2), layout="constrained")
-    axis.plot([row["characters"] for row in found], [row["seconds"] * 1e3 for row in found], "o-", color="#2b6cb0")
-    axis.set(xlabel="characters of one comment", ylabel="milliseconds", ylim=(0, None), xlim=(0, None))
-    axis.grid(alpha=0.3)
-    figure.savefig(HERE / "growth.png", dpi=130)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--corpora", type=Path, default=ROOT.parent / "shared" / "corpora")
@@ -149,8 +141,6 @@ def main() -> None:
         kind["left"] = "{} of {}".format(*kind["leave"]) if kind["leave"][1] else "–"
     curve = adaptation.learning_curve(stored.model, corpora)
     plot_curve(curve)
-    growth = speed.growth(scorer)
-    plot_growth(growth)
     fast = speed.against_plain(scorer, short)
     globe = pd.read_csv(corpora / "globe_and_mail_eval_only" / "comments.csv", dtype={"text": str}).dropna(
         subset=["hostile"]
@@ -164,7 +154,6 @@ def main() -> None:
         ]
     ]
     span = spans.measure(scorer, *spans.read(corpora))
-    load = HERE / "load.md"
     parts = [
         f"# Results\n\nModel `{card['version']}`, measured by `make benchmark` with Python "
         f"{platform.python_version()} and "
@@ -268,13 +257,14 @@ def main() -> None:
             {"what": "", "plain": "plain, ms", "ours": "this project, ms", "ratio": "times faster"},
         )
         + "\n\nLargest distance between the two probabilities, by corpus (its first 2,000 comments):\n\n"
-        + table(differences, {"corpus": "corpus", "rows": "rows", "difference": "distance"})
-        + "\n\nA comment's cost grows with its length:\n\n![Milliseconds by length](growth.png)",
+        + table(differences, {"corpus": "corpus", "rows": "rows", "difference": "distance"}),
         "### Beside other libraries\n\nHostile Globe and Mail comments.\n\n"
         + table(libraries, {"name": "", "auc": "ROC AUC", "per_second": "comments a second"}),
     ]
-    if load.exists():
-        parts.append(load.read_text(encoding="utf-8").strip())
+    # What takes long is measured apart: python -m benchmarks.growth, .ablation, .load
+    for name in ("growth.md", "ablation.md", "load.md"):
+        if (HERE / name).exists():
+            parts.append((HERE / name).read_text(encoding="utf-8").strip())
     (HERE / "RESULTS.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     print(f"Written to {HERE / 'RESULTS.md'}")
 

@@ -127,7 +127,7 @@ def main() -> None:
     (HERE / "ablation.md").write_text(TEXT.format(table=table(rows, names)), encoding="utf-8")
 
 
-TEXT = """# What each part is worth
+TEXT = """## What each part is worth
 
 ROC AUC on the Globe and Mail's comments, which are never trained on; in brackets the 95 % interval of the difference
 from the whole recipe. Written by `python -m benchmarks.ablation`.
