@@ -271,6 +271,9 @@ HOW = {
         "test_install.py::test_an_installed_wheel_makes_keys"
     ),
     "pip install 'newsroom-moderation[redis]'": SYSTEM,
+    "pip install 'newsroom-moderation[dask]'": SYSTEM,
+    "dask scheduler": Elsewhere("test_cluster.py::test_a_worker_is_killed_and_the_bytes_are_those_of_the_local_engine"),
+    "dask worker": Elsewhere("test_cluster.py::test_a_worker_is_killed_and_the_bytes_are_those_of_the_local_engine"),
     "docker compose": CONTAINERS,
     "podman build": CONTAINERS,
     ".venv/bin/python -m pip install atheris": Cannot("is built for Linux and some versions of Python only"),

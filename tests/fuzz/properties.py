@@ -10,7 +10,6 @@ from pathlib import Path
 
 from moderation import comments, dataset, markup, normal, sentences
 
-
 _SPACED = re.compile(r"[^\W\d_](?: [^\W\d_]){3}")
 
 
