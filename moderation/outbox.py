@@ -18,8 +18,9 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import cast
 
-from sqlalchemy import Engine, delete, func, select, update
+from sqlalchemy import CursorResult, Engine, delete, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from moderation import store
@@ -164,7 +165,7 @@ def waiting(session: Session) -> tuple[int, float]:
 
 def tidy(session: Session, before: datetime) -> int:
     """Forget events that were delivered before a moment; how many."""
-    return session.execute(delete(OutboxRow).where(OutboxRow.delivered < before)).rowcount
+    return cast(CursorResult, session.execute(delete(OutboxRow).where(OutboxRow.delivered < before))).rowcount
 
 
 # ---------------------------------------------------------------------------------------- sending
