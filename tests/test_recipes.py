@@ -150,12 +150,14 @@ def schema(copy):
 
 def test_the_command_scores_the_new_label(with_spam):
     rows = [{"id": 1, "text": "Buy cheap handbags, free delivery at https://a.example, click now!"}]
-    write(with_spam / "in.csv", [*rows, {"id": 2, "text": "The council should repair the bridge before winter."}])
+    rows += [{"id": 2, "text": "The council should repair the bridge before winter."}, {"id": 3, "text": "👍"}]
+    write(with_spam / "in.csv", rows)
     run(with_spam, "-m", "moderation", "score", "in.csv", "out.csv")
     with open(with_spam / "out.csv", newline="") as file:
-        spam, fine = csv.DictReader(file)
+        spam, fine, wordless = csv.DictReader(file)
     assert list(spam) == ["id", "abusive", "mocking", "spam", "off_topic", "flagged"]
     assert float(spam["spam"]) > 0.5 > float(fine["spam"]) and spam["off_topic"] == ""
+    assert list(wordless.values()) == ["3", "", "", "", "", ""]
 
 
 def test_the_service_scores_keeps_and_takes_decisions_of_it(with_spam, tmp_path):
