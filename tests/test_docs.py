@@ -273,6 +273,10 @@ HOW = {
     "pip install 'newsroom-moderation[redis]'": SYSTEM,
     "docker compose": CONTAINERS,
     "podman build": CONTAINERS,
+    ".venv/bin/python -m pip install atheris": Cannot("is built for Linux and some versions of Python only"),
+    ".venv/bin/python tests/fuzz": Cannot(
+        "runs for minutes and needs atheris; test_fuzzed.py tests the same properties"
+    ),
 }
 
 #: Examples that are no commands, by document and language.

