@@ -49,7 +49,7 @@ _URL = re.compile(
 )
 _MENTION = re.compile(r"@\w+")
 # Four or more single letters with one space between ("i d i o t") are one piece, else what has no white space.
-_PIECE = re.compile(r"[^\w\s]*[^\W\d_](?: [^\W\d_]){3,}(?!\w)\S*|\S+")
+_PIECE = re.compile(r"[^\w\s]*[^\W\d_](?: [^\W\d_]){3,}(?!\S*\w)\S*|\S+")
 # Letters on both sides, or a run of signs that ends the word ("f***"): "as-" hides nothing.
 _MASKED = re.compile(
     r"[a-z]+(?:[*#@$!%&\-_.]+[a-z]+)+[*#$%&]*|[a-z]+[*#$%&]{2,}|(?<![*#$%&_a-z])[a-z]{3,}[*#$%&](?!\w)"
