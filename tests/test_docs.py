@@ -271,6 +271,17 @@ HOW = {
         "test_install.py::test_an_installed_wheel_makes_keys"
     ),
     "pip install 'newsroom-moderation[redis]'": SYSTEM,
+    "pip install 'newsroom-moderation[dask]'": SYSTEM,
+    ".venv/bin/python -m pip install atheris": SYSTEM,
+    ".venv/bin/python tests/fuzz": Cannot("fuzzes for ten minutes; test_fuzzed.py checks the same properties"),
+    "python -m moderation score --engine dask IN.parquet": Elsewhere(
+        "test_cluster.py::test_a_run_that_was_killed_goes_on_where_it_stopped"
+    ),
+    "python -m moderation score --engine dask --scheduler": Elsewhere(
+        "test_cluster.py::test_a_worker_is_killed_and_the_bytes_are_those_of_the_local_engine"
+    ),
+    "dask scheduler": Elsewhere("test_cluster.py::test_a_worker_is_killed_and_the_bytes_are_those_of_the_local_engine"),
+    "dask worker": Elsewhere("test_cluster.py::test_a_worker_is_killed_and_the_bytes_are_those_of_the_local_engine"),
     "docker compose": CONTAINERS,
     "podman build": CONTAINERS,
 }
