@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import Literal
 
 from flask import Blueprint, Response, current_app, request
 from pydantic import BaseModel, ValidationError
@@ -22,11 +23,11 @@ blueprint = Blueprint("coral", __name__)
 
 class CommentSent(BaseModel):
     body: str
-    parentID: str | None = None
+    parentID: api.Id | Literal[""] | None = None
 
 
 class StorySent(BaseModel):
-    id: str
+    id: api.Id
 
 
 class PhaseRequest(BaseModel):

@@ -94,7 +94,12 @@ def test_without_a_secret_nobody_is_answered(server):
 
 
 @pytest.mark.parametrize(
-    "body", ["{", "[]", '{"comment": {}}', '{"comment": {"body": 5}}', '{"comment": {"body": " "}}']
+    "body",
+    ["{", "[]", '{"comment": {}}', '{"comment": {"body": 5}}', '{"comment": {"body": " "}}']
+    + [
+        r'{"comment": {"body": "Fine.", "parentID": "a\u0000"}}',
+        r'{"comment": {"body": "."}, "story": {"id": "\u0000"}}',
+    ],
 )
 def test_what_cannot_be_scored_is_said(coral, body):
     reply = ask(coral, "", body=body)
