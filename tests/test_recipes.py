@@ -132,7 +132,7 @@ def with_spam(copy):
     labels = copy / "moderation" / "labels.py"
     before, last = labels.read_text().rsplit("    # The last one", 1)
     labels.write_text(f"{before}    {LINE}    # The last one{last}")
-    migration = MIGRATION.replace('"0004"', repr(head(copy)))
+    migration = re.sub(r'"\d{4}"', repr(head(copy)), MIGRATION)
     (copy / "moderation" / "migrations" / "versions" / "spam.py").write_text(migration)
     write(copy / "data" / "comments.csv", labelled())
     [command] = re.findall(r"`python (train\.py [^`]+)`", RECIPE)
