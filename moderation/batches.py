@@ -73,7 +73,7 @@ def batch():
 @login.needs("moderator")
 def decide():
     """Decide everything in the range."""
-    found, me = _range(request.form), login.current()
+    found, me = _range(request.form), login.person()
     verdict, _, reason = request.form.get("choice", "").partition(":")
     if (verdict, reason) != ("approve", "") and not (verdict == "reject" and reason in REASONS):
         raise BadRequest("A batch approves, or rejects for a reason.")
@@ -95,7 +95,7 @@ def decide():
 @login.needs("moderator")
 def undo(id):
     """Undo a batch, whenever it was."""
-    me = login.current()
+    me = login.person()
     with writing() as session:
         row = session.get(BatchRow, id)
         if row is None:

@@ -108,10 +108,10 @@ def topic_rows(data: Dataset) -> tuple[list[Comment], np.ndarray]:
     return comments, np.array(kept, dtype=float)
 
 
-def compare_models(old: Model, new: Model, test: Dataset) -> dict[str, dict]:
-    """Old and new model on the same rows, by label."""
+def compare_models(old: Model, new: Model, test: Dataset, steps=lambda description: iter) -> dict[str, dict]:
+    """Old and new model on the same rows, by label. `steps` as of `training.adapt`."""
     found, none = {}, np.empty(0)
-    for label in TEXT_LABELS:
+    for label in steps("Measuring on held-out comments")(TEXT_LABELS):
         truth = test.comments[label].to_numpy(dtype=float)
         known = np.isfinite(truth)
         texts = list(test.comments["text"][known])
@@ -125,7 +125,10 @@ def compare_models(old: Model, new: Model, test: Dataset) -> dict[str, dict]:
         )
     comments, truth = topic_rows(test)
     if comments:
-        found[OFF_TOPIC] = compare(truth, old.topic.logits(comments), new.topic.logits(comments))
+        found[OFF_TOPIC] = compare(
+            truth,
+            *(model.topic.logits(steps("Measuring under articles")(comments)) for model in (old, new)),
+        )
     else:
         found[OFF_TOPIC] = compare(none, none, none)
     return found
@@ -165,11 +168,9 @@ def make(models: Path, data: Dataset, *, from_scratch=False, name="", seed=0, pr
         new = [label for label in LABELS if label not in base.model.calibrations]
         if new:
             raise registry.ModelError(f"the shipped model does not know the label {new[0]!r}; train --from-scratch")
-        model, outcomes, held = training.adapt(
-            base.model, train, recipe=recipe, seed=seed, progress=steps("Reading comments")
-        )
+        model, outcomes, held = training.adapt(base.model, train, recipe=recipe, seed=seed, steps=steps)
         all_known = {}
-    comparison = compare_models(active.model, model, test)
+    comparison = compare_models(active.model, model, test, steps)
     version = name or _name(model)
     model.version = version
     figures = card.measured(held, model.thresholds, recipe, all_known)

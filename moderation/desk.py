@@ -16,13 +16,17 @@ from werkzeug.exceptions import BadRequest, Forbidden, NotFound
 from moderation import login, people, queue, store
 from moderation.comments import LABELS, Article, Comment
 from moderation.pages import underline
-from moderation.queue import Decision, Filter
+from moderation.queue import Decision, Filter, Order
 from moderation.registry import ModelError
 from moderation.store import REASONS, DecisionRow, ItemRow, ModeratorRow
 
 HAND = 10  #: cards that a moderator has at a time
 PAGE = 50  #: decided comments on a page
-ORDERS = {"probability": "most likely first", "uncertain": "least certain first", "age": "oldest first"}
+ORDERS: dict[Order, str] = {
+    "probability": "most likely first",
+    "uncertain": "least certain first",
+    "age": "oldest first",
+}
 LONGEST_LOOK = 3600.0  #: seconds; a page that was left open says nothing about work
 
 blueprint = Blueprint("desk", __name__)
@@ -149,7 +153,7 @@ def relevant_paragraph(body: str, text: str) -> str:
 # ---------------------------------------------------------------------------------------- filters
 
 
-def chosen(args) -> tuple[Filter, str]:
+def chosen(args) -> tuple[Filter, Order]:
     """Filter and order as a page's address or form says.
 
     Raises
@@ -171,7 +175,7 @@ def chosen(args) -> tuple[Filter, str]:
         )
     except ValueError as error:
         raise BadRequest(f"This filter cannot be used: {error}.") from None
-    if found.contested and not people.may(login.current(), "lead"):
+    if found.contested and not people.may(login.person(), "lead"):
         raise Forbidden("Contested comments are settled by leads.")
     order = args.get("order") or "probability"
     if order not in ORDERS:
@@ -198,7 +202,7 @@ def query_string(found: Filter, order: str = "probability", **more) -> str:
 def hand():
     """The cards that are the moderator's to decide; or, by status, what was decided."""
     found, order = chosen(request.args)
-    me, page = login.current(), max(0, request.args.get("page", 0, int))
+    me, page = login.person(), max(0, request.args.get("page", 0, int))
     if found.status in ("open", "deferred"):
         with writing() as session:
             items = queue.lease(session, session.get_one(ModeratorRow, me.id), policy(), found, order, size=HAND)
@@ -234,7 +238,7 @@ def hand():
 def counts():
     """The numbers at the head of the page, asked for again and again."""
     with reading() as session:
-        return render_template("_counts.html", counts=queue.counts(session, login.current()))
+        return render_template("_counts.html", counts=queue.counts(session, login.person()))
 
 
 @blueprint.get("/desk/items/<int:id>")
@@ -284,7 +288,7 @@ def _told(row):
 @login.needs("moderator")
 def decide(id):
     """Decide a card; the answer is what stands in its place, and the next card of the queue."""
-    me, form = login.current(), request.form
+    me, form = login.person(), request.form
     verdict, _, reason = form.get("choice", "").partition(":")
     try:
         decision = Decision(
@@ -293,22 +297,24 @@ def decide(id):
         revision = int(form["revision"])
     except (ValueError, KeyError) as error:
         raise BadRequest(f"This decision cannot be taken: {error}.") from None
-    problem = None
+    problem: queue.QueueError | None = None
     with writing() as session:
         try:
             found = queue.item(session, id)
             if found.source == "contested" and not people.may(me, "lead"):
                 raise Forbidden("Contested comments are settled by leads.")
-            row = queue.decide(session, id, decision, policy(), revision_id=revision)
+            made = queue.decide(session, id, decision, policy(), revision_id=revision)
+            row: DecisionRow | None = made
+            said = f"{told(made.verdict, made.reason)}."
         except queue.Unknown:
             raise NotFound("There is no such comment in the queue.") from None
         except queue.QueueError as error:
             problem, row = error, getattr(error, "decision", None)
+            said = f"Not saved: {error}."
         found = queue.item(session, id)
     if "HX-Request" not in request.headers:
-        flash(f"{problem}." if problem else f"{told(row.verdict, row.reason)}.")
+        flash(said)
         return redirect(f"{url_for('desk.hand')}?{form.get('back', '')}")
-    said = f"Not saved: {problem}." if problem else f"{told(row.verdict, row.reason)}."
     html = render_template("_decided.html", item=found, row=row, problem=problem, me=me, back=form.get("back", ""))
     if form.get("shown") is not None:
         html += _next_cards(me, form)
@@ -356,7 +362,7 @@ def undo(id):
 @login.needs("moderator")
 def undo_last():
     """Undo the moderator's newest decision that still holds, of whatever day."""
-    me = login.current()
+    me = login.person()
     with reading() as session:
         row = queue.last_decision(session, me)
     if row is None:
@@ -378,7 +384,7 @@ def undo_last():
 
 
 def _undo(row):
-    me, form = login.current(), request.form
+    me, form = login.person(), request.form
     if row.moderator_id != me.id and not people.may(me, "lead"):
         raise Forbidden("Moderators undo their own decisions, leads everybody's.")
     problem, item_id = None, row.item_id
@@ -408,6 +414,6 @@ def _undo(row):
 def release():
     """Put the moderator's cards back for the others."""
     with writing() as session:
-        number = queue.release(session, session.get_one(ModeratorRow, login.current().id))
+        number = queue.release(session, session.get_one(ModeratorRow, login.person().id))
     flash(f"{number} card{'s are' if number != 1 else ' is'} back in the queue.")
     return redirect(url_for("pages.home"))

@@ -251,7 +251,7 @@ def agreement(session: Session, since: datetime | None = None, *, seed: int = 0)
     )
     if since is not None:
         query = query.where(second.decided >= since)
-    opinions = [(first[1] or first[0], first[3] or first[2]) for first in session.execute(query)]
+    opinions = [(str(first[1] or first[0]), str(first[3] or first[2])) for first in session.execute(query)]
     if not opinions:
         return Agreement(0, None, None, None, {})
     names = sorted({name for pair in opinions for name in pair})

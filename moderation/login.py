@@ -41,7 +41,7 @@ def init_app(app: Flask) -> None:
 
 def _check_origin():
     """Refuse a form that another site sent. Views that answer only callers with a key look at no cookie."""
-    view = current_app.view_functions.get(request.endpoint)
+    view = current_app.view_functions.get(request.endpoint or "")
     of_people = hasattr(view, "needs") or request.blueprint == blueprint.name
     if request.method in {"POST", "PUT", "PATCH", "DELETE"} and of_people:
         csrf.protect()
@@ -57,18 +57,23 @@ def current() -> ModeratorRow | None:
     return g.person
 
 
-def name() -> str:
-    """The name of the person whose session this request belongs to.
+def person() -> ModeratorRow:
+    """The person whose session this request belongs to.
 
     Raises
     ------
     Unauthorized
         When nobody is logged in.
     """
-    person = current()
-    if person is None:
+    found = current()
+    if found is None:
         raise Unauthorized("Log in first.")
-    return person.name
+    return found
+
+
+def name() -> str:
+    """The name of the `person`."""
+    return person().name
 
 
 def _from_cookie():
@@ -95,14 +100,12 @@ def needs(role: str):
     def declare(view):
         @functools.wraps(view)
         def guarded(*args, **kwargs):
-            person = current()
-            if person is None:
-                raise Unauthorized("Log in first.")
-            if not people.may(person, role):
-                raise Forbidden(f"This needs the role of {role}; yours is {person.role}.")
+            me = person()
+            if not people.may(me, role):
+                raise Forbidden(f"This needs the role of {role}; yours is {me.role}.")
             return view(*args, **kwargs)
 
-        guarded.needs = role
+        vars(guarded)["needs"] = role
         return guarded
 
     return declare
@@ -229,23 +232,23 @@ def _new_password_problem(person):
 @needs("moderator")
 def account():
     """One's own password and preferences."""
-    engine, person, problem = current_app.extensions["engine"], current(), ""
+    engine, me, problem = current_app.extensions["engine"], person(), ""
     if request.method == "POST" and request.form.get("what") == "preferences":
         with store.writing(engine) as database:
-            row = database.get(ModeratorRow, person.id)
+            row = database.get_one(ModeratorRow, me.id)
             row.preferences = {**row.preferences, **{name: name in request.form for name in PREFERENCES}}
         flash("Saved.")
         return redirect(url_for("login.account"))
     if request.method == "POST":
-        if people.authenticate(engine, person.name, request.form.get("old", "")) is None:
+        if people.authenticate(engine, me.name, request.form.get("old", "")) is None:
             problem = "The present password is not right."
         else:
-            problem = _new_password_problem(person)
+            problem = _new_password_problem(me)
         if not problem:
             hashed = people.hash_password(request.form["password"])
             with store.writing(engine) as database:
-                people.set_password(database, database.get(ModeratorRow, person.id), hashed)
-            _begin(person.id)
+                people.set_password(database, database.get_one(ModeratorRow, me.id), hashed)
+            _begin(me.id)
             flash("Your password is changed. Your sessions in other browsers have ended.")
             return redirect(url_for("login.account"))
     return render_template("account.html", problem=problem, shortest=people.PASSWORD_SHORTEST), (

@@ -91,7 +91,9 @@ def first_link(session: Session) -> str | None:
 def invited(session: Session, token: str) -> ModeratorRow | None:
     """Whom a link is for; None where it was used, replaced, or is too old."""
     person = session.scalar(select(ModeratorRow).where(ModeratorRow.setup == _digest(token)))
-    return person if person and not person.disabled and person.setup_until > store.now() else None
+    if person is None or person.disabled or person.setup_until is None or person.setup_until <= store.now():
+        return None
+    return person
 
 
 def accept(session: Session, token: str, password_hash: str) -> ModeratorRow:
@@ -156,7 +158,7 @@ def authenticate(engine: Engine, name: str, password: str) -> int | None:
         known = _count(person) if person else None
     # An unknown name takes as long as a wrong password.
     matches = _matches(known or _nobody(), password[: PASSWORD_LONGEST + 1])
-    if not known or not matches:
+    if person is None or not known or not matches:
         return None
     fresh = hash_password(password) if _hasher.check_needs_rehash(known) else known
     with store.writing(engine) as session:

@@ -192,7 +192,7 @@ def recent(session: Session, *, days: float = 28, limit: int = 20_000) -> list[R
     ).all()
     articles = _articles(session, since)
     return [
-        Recent(Comment(text, id, articles.get(article_id), parent_text), id, revision_id, section, verdict)
+        Recent(Comment(text, id, articles.get(article_id or ""), parent_text), id, revision_id, section, verdict)
         for id, article_id, parent_text, section, verdict, revision_id, text in rows
     ]
 
@@ -228,7 +228,7 @@ def flips(
     """
     sections = [row.section for row in rows]
     was, is_now = flags(old, before, sections, own), flags(new, after, sections, own)
-    found = {}
+    found: dict[str, dict] = {}
     for column, label in enumerate(LABELS):
         found[label] = {}
         for name, changed in (("up", ~was & is_now), ("down", was & ~is_now)):

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import math
 import random
+import typing
 import uuid
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from sqlalchemy import ColumnElement, Integer, Select, and_, case, cast, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, Integer, Select, and_, case, cast, func, insert, or_, select, update
 from sqlalchemy.orm import Session, joinedload
 
 from moderation import store
@@ -173,9 +174,9 @@ def receive(
         raise Erased(f"{arrival.id!r} was erased")
     revision = None if created else _revision(session, comment)
     if revision is not None and revision.text == arrival.text:
-        score = session.scalar(
+        score = session.scalars(
             select(ScoreRow).where(ScoreRow.revision_id == revision.id).order_by(ScoreRow.id.desc()).limit(1)
-        )
+        ).one()
         return Received(comment, revision, score, _item_of(session, revision), False)
     if not created:
         _supersede(session, comment, arrival)
@@ -468,7 +469,11 @@ def item(session: Session, item_id: int) -> ItemRow:
 
 def count(session: Session, chosen: Filter) -> int:
     """How many items a filter leaves."""
-    return session.scalar(select(func.count()).select_from(ItemRow).where(*chosen.conditions(session)))
+    return session.scalar(select(func.count()).select_from(ItemRow).where(*chosen.conditions(session))) or 0
+
+
+def _number(session, query):
+    return session.scalar(query) or 0
 
 
 def counts(session: Session, moderator: ModeratorRow | None = None) -> dict[str, int]:
@@ -479,18 +484,20 @@ def counts(session: Session, moderator: ModeratorRow | None = None) -> dict[str,
         select(ItemRow.status, func.count()).where(ItemRow.status.in_(("open", "deferred"))).group_by(ItemRow.status)
     )
     found = {"open": 0, "deferred": 0, **dict(rows.all())}
-    found["contested"] = session.scalar(
+    found["contested"] = _number(
+        session,
         # Few items have a pair: their index is the one to use, not that of the status, of which most are open.
         select(func.count()).where(
             ItemRow.pair_id > 0,
             ItemRow.source == "contested",
             func.coalesce(ItemRow.status, "").in_(("open", "deferred")),
-        )
+        ),
     )
-    found["decided"] = session.scalar(select(func.count()).where(ItemRow.decided >= today))
+    found["decided"] = _number(session, select(func.count()).where(ItemRow.decided >= today))
     found["mine"] = 0
     if moderator is not None:
-        found["mine"] = session.scalar(
+        found["mine"] = _number(
+            session,
             select(func.count())
             .select_from(ItemRow)
             .where(
@@ -498,11 +505,11 @@ def counts(session: Session, moderator: ModeratorRow | None = None) -> dict[str,
                 ItemRow.decided_by == moderator.name,
                 # In disguise: most items are decided, few today.
                 func.coalesce(ItemRow.status, "") == "decided",
-            )
+            ),
         )
     for label in LABELS:
-        found[label] = session.scalar(
-            select(func.count()).where(ItemRow.status == "open", getattr(ItemRow, f"flag_{label}").is_(True))
+        found[label] = _number(
+            session, select(func.count()).where(ItemRow.status == "open", getattr(ItemRow, f"flag_{label}").is_(True))
         )
     return found
 
@@ -511,8 +518,8 @@ def histogram(session: Session, chosen: Filter, bins: int = 20) -> list[int]:
     """How many items of a filter lie in each of `bins` equal ranges of the probability."""
     scaled = chosen.probability * bins
     # PostgreSQL rounds where SQLite cuts off.
-    place = cast(scaled if _dialect(session) == "sqlite" else func.floor(scaled), Integer)
-    place = case((place >= bins, bins - 1), else_=place).label("place")
+    cut = cast(scaled if _dialect(session) == "sqlite" else func.floor(scaled), Integer)
+    place = case((cut >= bins, bins - 1), else_=cut).label("place")
     rows = session.execute(
         select(place, func.count()).where(*chosen.conditions(session), chosen.probability.is_not(None)).group_by(place)
     )
@@ -565,7 +572,7 @@ def sections(session: Session) -> list[str]:
     found = set()
     for status in store.STATUSES:
         # From one section to the next in the index, over all items between them.
-        last = ""
+        last: str | None = ""
         while last is not None:
             found.add(last)
             last = session.scalar(
@@ -636,7 +643,7 @@ def similar(session: Session, comment: CommentRow, *, limit: int = 5, least: flo
     keys = sorted((word for word in mine if len(word) > 3), key=lambda word: (-len(word), word))[:_KEYWORDS]
     if not keys:
         return []
-    pairs = [(a, b) for i, a in enumerate(keys) for b in keys[i + 1 :]] or [(keys[0],)]
+    pairs = [[a, b] for i, a in enumerate(keys) for b in keys[i + 1 :]] or [keys[:1]]
     rows = session.execute(
         select(CommentRow.id, RevisionRow.text)
         .join(RevisionRow, and_(RevisionRow.comment_id == CommentRow.id, RevisionRow.number == CommentRow.revision))
@@ -713,9 +720,10 @@ def lease(
 
 def release(session: Session, moderator: ModeratorRow) -> int:
     """Put a moderator's cards back into the queue, as at the end of the day; how many."""
-    return session.execute(
+    freed = session.execute(
         update(ItemRow).where(ItemRow.lease_id == moderator.id).values(lease_id=None, lease_until=None)
-    ).rowcount
+    )
+    return typing.cast(CursorResult, freed).rowcount
 
 
 # ---------------------------------------------------------------------------------------- decisions
@@ -888,13 +896,13 @@ def settle(session: Session, comment: CommentRow, policy: Policy) -> None:
     opinion alone changes nothing.
     """
     standing = _standing(session, comment)
-    new = (standing.verdict, standing.reason) if standing else (None, None)
-    if new == (comment.verdict, comment.reason):
+    verdict, reason = (standing.verdict, standing.reason) if standing else (None, None)
+    if (verdict, reason) == (comment.verdict, comment.reason):
         return
-    comment.verdict, comment.reason = new
+    comment.verdict, comment.reason = verdict, reason
     comment.decided = standing.decided if standing else None
     if policy.notify and not comment.invented:
-        values = _event(comment.id, comment.revision, *new, standing.decided_by if standing else "")
+        values = _event(comment.id, comment.revision, verdict, reason, standing.decided_by if standing else "")
         session.add(OutboxRow(**values))
     session.flush()
 

@@ -98,6 +98,19 @@ def start(engine: Engine, who: str, *, environment: dict[str, str]) -> int:
     return run
 
 
+#: What is done in a run, in this order, and the share of its time that it takes, about.
+SHARES = {
+    "Reading comments": 0.05,
+    "Learning abusive": 0.25,
+    "Learning mocking": 0.25,
+    "Comparing with articles": 0.06,
+    "Measuring on held-out comments": 0.05,
+    "Measuring under articles": 0.06,
+    "Scoring recent comments with the active model": 0.14,
+    "Scoring recent comments with the candidate": 0.14,
+}
+
+
 class Reporter:
     """Reports a run's progress, as `rich.progress.Progress` shows it.
 
@@ -106,25 +119,34 @@ class Reporter:
     engine : Engine
     run : int
         Number of the run.
-    steps : int
-        How many steps there will be, about.
     """
 
     every = timedelta(seconds=1)  #: between two reports of a step
 
-    def __init__(self, engine: Engine, run: int, steps: int = 4):
-        self.engine, self.run, self.steps = engine, run, steps
-        self._done, self._told = -1, now()
+    def __init__(self, engine: Engine, run: int):
+        self.engine, self.run = engine, run
+        self._at, self._told = 0.0, now()
 
     def track(self, items: Iterable, description: str = "") -> Iterator:
         """Yield the items, and report how far it is."""
         items = list(items)
-        self._done += 1
-        self.tell(step=description)
+        begin, end = self._part(description)
+        self.tell(step=description, progress=begin)
         for place, item in enumerate(items):
+            self._at = begin + (end - begin) * place / len(items)
             if now() - self._told >= self.every:
-                self.tell(progress=min(0.99, (self._done + place / len(items)) / self.steps))
+                self.tell(progress=self._at)
             yield item
+        self._at = end
+
+    def _part(self, description):
+        """From where to where a step goes. It never goes back, also when a step comes twice; one that is not known
+        takes a third of what is left."""
+        names = list(SHARES)
+        if description in SHARES:
+            before = sum(SHARES[name] for name in names[: names.index(description)])
+            return max(self._at, before), max(self._at, before + SHARES[description])
+        return self._at, self._at + (sum(SHARES.values()) - self._at) / 3
 
     def tell(self, **values) -> None:
         """Write to the run's row."""

@@ -57,7 +57,7 @@ def retrain():
         "MODERATION_MODELS": str(settings.models.resolve()),
     }
     try:
-        retraining.start(current_app.extensions["engine"], login.current().name, environment=environment)
+        retraining.start(current_app.extensions["engine"], login.name(), environment=environment)
     except retraining.Busy as error:
         flash(f"Not begun: {error}.")
     return redirect(url_for("rollout.models"))
@@ -114,7 +114,7 @@ def promote(version):
     """Make a version the active one; scoring goes on meanwhile."""
     try:
         with writing() as session:
-            retraining.promote(session, _settings().models, version, login.current().name)
+            retraining.promote(session, _settings().models, version, login.name())
     except ModelError as error:
         flash(f"Not promoted: {error}.")
     else:
@@ -128,7 +128,7 @@ def roll_back():
     """Go back to the version that was active before."""
     try:
         with writing() as session:
-            row = retraining.roll_back(session, _settings().models, login.current().name)
+            row = retraining.roll_back(session, _settings().models, login.name())
     except ModelError as error:
         flash(f"Not rolled back: {error}.")
     else:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import cast
 
 from alembic import command
 from alembic.config import Config
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     ColumnElement,
+    CursorResult,
     Date,
     DateTime,
     Double,
@@ -216,7 +218,7 @@ class ScoreRow(Base):
         return [
             label
             for label in LABELS
-            if self.probability(label) is not None and self.probability(label) >= self.threshold(label)
+            if (probability := self.probability(label)) is not None and probability >= self.threshold(label)
         ]
 
 
@@ -704,7 +706,8 @@ def find_article(session: Session, id: str) -> Article | None:
 def insert_new(session: Session, table: type[Base], **values) -> bool:
     """Insert a row unless its key is there already; whether it was. Of two that try at once, one does."""
     insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    return session.execute(insert(table).values(**values).on_conflict_do_nothing()).rowcount == 1
+    made = session.execute(insert(table).values(**values).on_conflict_do_nothing())
+    return cast(CursorResult, made).rowcount == 1
 
 
 # ---------------------------------------------------------------------------------------- comments

@@ -13,7 +13,7 @@ import functools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -639,12 +639,12 @@ class TopicModel:
     def scaled(self, values: np.ndarray) -> np.ndarray:
         return np.clip((values - self.mean_) / self.scale_, -5, 5)
 
-    def logits(self, comments: Sequence[Comment]) -> np.ndarray:
+    def logits(self, comments: Iterable[Comment]) -> np.ndarray:
         """Logits of being off topic.
 
         Parameters
         ----------
-        comments : sequence of n Comment
+        comments : iterable of n Comment
             Each with an article.
 
         Returns

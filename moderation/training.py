@@ -363,7 +363,7 @@ ADAPT_STRENGTH = {label.name: label.adapts for label in labels.ALL}
 _ENOUGH_TO_CALIBRATE = 40  # positives
 
 
-def adapt(base: Model, data: Dataset, *, recipe: Recipe | None = None, seed: int = 0, progress=iter):
+def adapt(base: Model, data: Dataset, *, recipe: Recipe | None = None, seed: int = 0, steps=lambda description: iter):
     """Adapt a model to a newsroom's labelled comments.
 
     Parameters
@@ -371,8 +371,8 @@ def adapt(base: Model, data: Dataset, *, recipe: Recipe | None = None, seed: int
     base : Model
     data : Dataset
         What may train.
-    progress : callable, optional
-        Wraps an iterable to show how far it is.
+    steps : callable, optional
+        Takes what is done, and gives what wraps an iterable to show how far it is.
 
     Returns
     -------
@@ -392,7 +392,8 @@ def adapt(base: Model, data: Dataset, *, recipe: Recipe | None = None, seed: int
     )
     outcomes, held = {}, {}
     texts = list(comments["text"])
-    parts = [base.union.transform(texts[begin : begin + 200]) for begin in progress(range(0, len(texts), 200))]
+    reading = steps("Reading comments")(range(0, len(texts), 200))
+    parts = [base.union.transform(texts[begin : begin + 200]) for begin in reading]
     matrix = sparse.vstack(parts, format="csr")
     for label in TEXT_LABELS:
         labels = comments[label].to_numpy(dtype=float)
@@ -406,6 +407,7 @@ def adapt(base: Model, data: Dataset, *, recipe: Recipe | None = None, seed: int
             label,
             folds,
             recipe,
+            steps(f"Learning {label}"),
         )
         outcomes[label] = outcome
         if fitted is None:
@@ -425,7 +427,7 @@ def adapt(base: Model, data: Dataset, *, recipe: Recipe | None = None, seed: int
     topic = base.topic
     pairs, pair_labels, pair_weights, _ = pair(_some(comments, seed), data.articles, seed=seed)
     if pairs:
-        bare, threaded = base.topic.evidence(pairs)
+        bare, threaded = base.topic.evidence(steps("Comparing with articles")(pairs))
         values = base.topic.scaled(np.concatenate([bare, threaded]))
         with_thread = np.repeat([False, True], len(pairs))
         calibration = base.calibrations[OFF_TOPIC]
@@ -467,7 +469,7 @@ def _some(comments, seed):
     return comments.iloc[np.sort(np.concatenate([positives, rest]))]
 
 
-def _adapt_label(matrix, logits, labels, weights, label, folds, recipe):
+def _adapt_label(matrix, logits, labels, weights, label, folds, recipe, progress=iter):
     known = np.flatnonzero(~np.isnan(labels))
     positives = int((labels[known] >= 0.5).sum())
     enough = min(positives, len(known) - positives) >= FEWEST
@@ -479,14 +481,18 @@ def _adapt_label(matrix, logits, labels, weights, label, folds, recipe):
     def fit(rows):
         return _adapt_one(matrix[rows], logits[rows], labels[rows], weights[rows], strength, base_rate)
 
-    out_of_fold = np.full(len(labels), np.nan)
-    for train, test in folds:
+    out_of_fold, whole = np.full(len(labels), np.nan), ()
+    for fold in progress([*folds, None]):  # last of all on everything
+        if fold is None:
+            whole = fit(known)
+            continue
+        train, test = fold
         train = np.intersect1d(train, known)
         if min((labels[train] >= 0.5).sum(), (labels[train] < 0.5).sum()) < 2:
             continue
         factor, change, shift = fit(train)
         out_of_fold[test] = factor * logits[test] + matrix[test] @ change + shift
-    return outcome, (*fit(known), out_of_fold)
+    return outcome, (*whole, out_of_fold)
 
 
 def _finish(label, out_of_fold, labels, threshold, recipe):

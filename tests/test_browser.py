@@ -1,4 +1,4 @@
-"""The desk in a real browser: keys alone, two browsers at once, narrow, dark, accessible."""
+"""The desk in a real browser: a whole day in a row, two browsers at once, narrow, dark, accessible."""
 
 import os
 import re
@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Server
+from conftest import ROOT, Server, until
 from desk import PASSWORD, decide_as_labelled, fill, first_admin
 
 playwright = pytest.importorskip(
@@ -64,11 +64,7 @@ def visit(browser, desk):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
         if name:
-            page.goto(f"{desk.url}/login")
-            page.fill("#name", name)
-            page.fill("#password", PASSWORD)
-            page.keyboard.press("Enter")
-            page.wait_for_selector("#hand")
+            log_in(page, desk, name)
         return page
 
     yield opener
@@ -78,6 +74,17 @@ def visit(browser, desk):
     assert [
         line for line in complaints if "status of 409" not in line and "ERR_FAILED" not in line and "htmx:" not in line
     ] == []
+
+
+def log_in(page, desk, name):
+    """By keyboard alone: the field for the name has the focus."""
+    page.goto(f"{desk.url}/login")
+    page.wait_for_function("() => document.activeElement.id === 'name'")
+    page.keyboard.type(name)
+    page.keyboard.press("Tab")
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#hand")
 
 
 def count(page, name):
@@ -113,11 +120,20 @@ def serious(page):
     ]
 
 
-# ---------------------------------------------------------------------------------------- keys
+# ---------------------------------------------------------------------------------------- a day at the desk
 
 
-def test_twenty_decisions_by_keyboard_alone(visit):
-    page = visit("Ada")
+def test_a_day_at_the_desk(visit, desk):
+    """What a lead does from morning to evening, in one browser on one server, each step after the last one."""
+    page = visit("Lea")
+    twenty_decisions_by_keyboard_alone(page)
+    page.click("text=Leave")
+    a_batch_by_dragging_and_its_undo(page, desk)
+    a_threshold_dragged_and_saved(page, desk)
+    a_model_retrained_promoted_and_rolled_back(page, desk)
+
+
+def twenty_decisions_by_keyboard_alone(page):
     page.wait_for_selector(".card.current .columns")
     shot(page, "queue")
     begin, seen = count(page, "open"), []
@@ -148,6 +164,93 @@ def test_twenty_decisions_by_keyboard_alone(visit):
     wait_count(page, "open", begin)
     page.keyboard.press("u")
     page.wait_for_function("() => document.getElementById('said').textContent.includes('nothing to undo')")
+
+
+def a_batch_by_dragging_and_its_undo(page, desk):
+    page.goto(f"{desk.url}/desk/batch")
+    columns = page.locator("[data-range] g")
+    first, last = columns.nth(4).bounding_box(), columns.nth(9).bounding_box()
+    page.mouse.move(first["x"] + 3, first["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(last["x"] + 3, last["y"] + 40, steps=5)
+    page.mouse.up()
+    page.wait_for_selector(".found b")
+    assert "from 0.20 to 0.50" in page.inner_text(".found")
+    number = int(page.inner_text(".found b"))
+    assert number > 5 and page.locator(".sample li").count() == min(8, number)
+    shot(page, "batch")
+    page.click("text='other'")
+    page.wait_for_selector(".done")
+    # Cards that Bob has stay with him.
+    decided = int(re.match(r"Rejected as other: (\d+) comments\.", page.inner_text(".done"))[1])
+    assert 0 < decided <= number
+    page.click("td button")
+    page.wait_for_selector(".done")
+    assert f"Undone: {decided} decisions." in page.inner_text(".done")
+    # The same by keys: the handles are ordinary fields.
+    page.focus("input[name=low]")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_selector(".found b")
+    assert "from 0.05 to 1.00" in page.inner_text(".found")
+
+
+def a_threshold_dragged_and_saved(page, desk):
+    decide_as_labelled(desk.env["MODERATION_DATABASE_URL"], 40)
+    page.goto(f"{desk.url}/desk/thresholds?label=abusive")
+    page.wait_for_function("() => document.querySelector('[data-value=flags]').textContent !== '–'")
+    before = float(page.inner_text("[data-value=flags]"))
+    assert page.is_disabled("#save")
+    box = page.locator("#plot").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.12, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.14, box["y"] + 50, steps=3)
+    shot(page, "thresholds")
+    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 50, steps=6)
+    page.mouse.up()
+    assert page.inner_text("#at") == "0.70"
+    after = float(page.inner_text("[data-value=flags]"))
+    assert 0 < after < before
+    assert re.fullmatch(r"\(\d.*–\d.*\)", page.inner_text("[data-interval=flags]"))
+    assert serious(page) == []
+    page.focus("#threshold")
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#at") == "0.72"
+    page.click("#save")
+    page.wait_for_selector(".done")
+    assert "abusive is flagged from 0.72" in page.inner_text(".done")
+    assert "Lea" in page.inner_text("table") and "0.72" in page.inner_text("table")
+    # It holds from now on.
+    until(lambda: desk.score(text="You are a stupid man.")["labels"]["abusive"]["threshold"] == 0.72)
+    page.click("text=Back to")
+    page.wait_for_selector(".done")
+    assert "0.72" not in page.inner_text(".done")
+
+
+def a_model_retrained_promoted_and_rolled_back(page, desk):
+    decide_as_labelled(desk.env["MODERATION_DATABASE_URL"], 20)
+    page.goto(f"{desk.url}/desk/models")
+    page.click("#retrain")
+    page.wait_for_selector("progress")
+    assert serious(page) == []
+    # It runs beside the service, which goes on scoring.
+    assert desk.score(text="You idiot.")["flagged"]
+    page.wait_for_selector("#runs a", timeout=900_000)
+    page.click("#runs a")
+    page.wait_for_selector("#promote")
+    assert "held-out decisions" in page.inner_text("main")
+    assert serious(page) == []
+    shot(page, "preview")
+    page.click("#promote")
+    version = page.inner_text("#active")
+    assert version != "default" and f"{version} is active." in page.inner_text(".done")
+    shot(page, "models")
+    page.set_viewport_size({"width": 380, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 380
+    page.click("#roll-back")
+    assert page.inner_text("#active") == "default"
+
+
+# ---------------------------------------------------------------------------------------- keys
 
 
 def test_moving_rejecting_and_help_by_key(visit):
@@ -246,106 +349,12 @@ def test_abuse_is_blurred_until_it_has_the_focus(visit, desk):
     assert found[1] == "none" and found[0] == "blur(7px)"
 
 
-def test_a_batch_by_dragging_and_its_undo(visit, desk):
-    page = visit("Ada")
-    page.click("text=Leave")
-    page.goto(f"{desk.url}/desk/batch")
-    columns = page.locator("[data-range] g")
-    first, last = columns.nth(4).bounding_box(), columns.nth(9).bounding_box()
-    page.mouse.move(first["x"] + 3, first["y"] + 40)
-    page.mouse.down()
-    page.mouse.move(last["x"] + 3, last["y"] + 40, steps=5)
-    page.mouse.up()
-    page.wait_for_selector(".found b")
-    assert "from 0.20 to 0.50" in page.inner_text(".found")
-    number = int(page.inner_text(".found b"))
-    assert number > 5 and page.locator(".sample li").count() == min(8, number)
-    shot(page, "batch")
-    page.click("text='other'")
-    page.wait_for_selector(".done")
-    # Cards that Bob has stay with him.
-    decided = int(re.match(r"Rejected as other: (\d+) comments\.", page.inner_text(".done"))[1])
-    assert 0 < decided <= number
-    page.click("td button")
-    page.wait_for_selector(".done")
-    assert f"Undone: {decided} decisions." in page.inner_text(".done")
-    # The same by keys: the handles are ordinary fields.
-    page.focus("input[name=low]")
-    page.keyboard.press("ArrowRight")
-    page.wait_for_selector(".found b")
-    assert "from 0.05 to 1.00" in page.inner_text(".found")
-
-
-def test_a_threshold_is_dragged_and_saved(visit, desk):
-    decide_as_labelled(desk.env["MODERATION_DATABASE_URL"], 40)
-    page = visit("Lea")
-    page.click("text=Leave")
-    page.goto(f"{desk.url}/desk/thresholds?label=abusive")
-    page.wait_for_function("() => document.querySelector('[data-value=flags]').textContent !== '–'")
-    before = float(page.inner_text("[data-value=flags]"))
-    assert page.is_disabled("#save")
-    box = page.locator("#plot").bounding_box()
-    page.mouse.move(box["x"] + box["width"] * 0.12, box["y"] + 50)
-    page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.14, box["y"] + 50, steps=3)
-    shot(page, "thresholds")
-    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 50, steps=6)
-    page.mouse.up()
-    assert page.inner_text("#at") == "0.70"
-    after = float(page.inner_text("[data-value=flags]"))
-    assert 0 < after < before
-    assert re.fullmatch(r"\(\d.*–\d.*\)", page.inner_text("[data-interval=flags]"))
-    assert serious(page) == []
-    page.focus("#threshold")
-    page.keyboard.press("ArrowRight")
-    assert page.inner_text("#at") == "0.72"
-    page.click("#save")
-    page.wait_for_selector(".done")
-    assert "abusive is flagged from 0.72" in page.inner_text(".done")
-    assert "Lea" in page.inner_text("table") and "0.72" in page.inner_text("table")
-    # It holds from now on.
-    for _ in range(200):
-        found = desk.score(text="You are a stupid man.")["labels"]["abusive"]
-        if found["threshold"] == 0.72:
-            break
-    assert found["threshold"] == 0.72
-    page.click("text=Back to")
-    page.wait_for_selector(".done")
-    assert "0.72" not in page.inner_text(".done")
-
-
 def test_drift_is_drawn(visit, desk):
     page = visit("Ada")
     page.goto(f"{desk.url}/desk/drift")
     assert page.locator("svg .dot").count() >= 1 and page.locator("svg .cell").count() > 5
     assert serious(page) == []
     shot(page, "drift")
-
-
-def test_retrain_promote_and_roll_back(visit, desk):
-    page = visit("Lea")
-    page.click("text=Leave")
-    decide_as_labelled(desk.env["MODERATION_DATABASE_URL"], 20)
-    page.goto(f"{desk.url}/desk/models")
-    page.click("#retrain")
-    page.wait_for_selector("progress")
-    assert serious(page) == []
-    # It runs beside the service, which goes on scoring.
-    assert desk.score(text="You idiot.")["flagged"]
-    page.wait_for_selector("#runs a", timeout=900_000)
-    page.click("#runs a")
-    page.wait_for_selector("#promote")
-    assert "held-out decisions" in page.inner_text("main")
-    assert serious(page) == []
-    shot(page, "preview")
-    page.click("#promote")
-    version = page.inner_text("#active")
-    assert version != "default" and f"{version} is active." in page.inner_text(".done")
-    shot(page, "models")
-    page.set_viewport_size({"width": 380, "height": 800})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 380
-    page.click("#roll-back")
-    assert page.inner_text("#active") == "default"
 
 
 # ---------------------------------------------------------------------------------------- every page

@@ -90,17 +90,40 @@ def test_a_page_starts_a_process_and_sees_its_progress(newsroom, database, model
     number = retraining.start(newsroom, "lea", environment={**os.environ, **environment(database, models)})
     with pytest.raises(retraining.Busy, match="lea began"):
         retraining.start(newsroom, "bob", environment={})
-    seen = set()
+    seen, progress = set(), [0.0]
     for _ in range(9000):
         with store.reading(newsroom) as session:
             [row] = retraining.runs(session)
         seen.add(row.step)
+        progress.append(row.progress)
         if row.status in ("done", "failed"):
             break
         time.sleep(0.1)
     assert (row.id, row.status, row.who) == (number, "done", "lea"), row.problem
-    assert len(seen) > 1 and row.version in registry.versions(models)
+    # The bar moves with the work, and never back.
+    assert progress == sorted(progress) and progress[-1] == 1.0
+    assert {int(10 * value) for value in progress} >= {0, 2, 4, 6, 10}, sorted(set(progress))
+    assert len(seen) > 5 and row.version in registry.versions(models)
     assert registry.active(models) == "default"  # nothing is promoted without a click
+
+
+def test_progress_goes_on_and_never_back(engine):
+    told = []
+
+    class Telling(retraining.Reporter):
+        every = timedelta(0)
+
+        def tell(self, **values):
+            super().tell(**values)
+            told.append(values.get("progress"))
+
+    with store.writing(engine) as session:
+        reporter = Telling(engine, retraining.begin(session, "ann").id)
+    assert sum(retraining.SHARES.values()) == pytest.approx(1.0)
+    names = list(retraining.SHARES)
+    for name in [*names[:3], names[5], "Something new", names[5], *names[6:]]:
+        assert list(reporter.track(range(10), name)) == list(range(10))
+    assert told == sorted(told) and told[0] == 0 and told[-1] < 1 and len(set(told)) > 60
 
 
 def test_a_failed_run_says_why(engine, database, models):
