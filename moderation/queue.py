@@ -546,7 +546,7 @@ def picture(session: Session, chosen: Filter, bins: int, size: int) -> tuple[lis
     heights = np.bincount(np.minimum((probability * bins).astype(int), bins - 1), minlength=bins).tolist()
     inside = (probability >= chosen.low) & ((probability < chosen.high) | (chosen.high == 1))
     found = numbers[inside].tolist()
-    ids = random.sample(found, min(size, len(found)))
+    ids = random.sample(found, min(size, len(found)))  # nosec B311: a sample to look at
     query = _loaded(select(ItemRow)).where(ItemRow.id.in_(ids)).order_by(ItemRow.id)
     return heights, len(found), list(session.scalars(query))
 
