@@ -239,6 +239,7 @@ def unmask(word: str) -> str:
 
 
 _IDENTITY = frozenset(IDENTITY)
+_EDGES = "\"'().,;:?!*-_[]"
 _IDENTITY_TERM = re.compile(rf"(?<![^\W_])(?:{'|'.join(sorted(IDENTITY))})(?![^\W_])")
 
 #: What stands for a name of an identity group, for one and for many.
@@ -252,6 +253,9 @@ def without_identity(piece: str, one: str = SOMEGROUP, many: str = SOMEGROUPS) -
     What is abusive of one group is of another, and naming one is not: a model that cannot tell them apart cannot
     treat them differently (as counterfactual token fairness asks; Garg et al., AIES 2019).
     """
+    word = piece.strip(_EDGES)
+    if word.isalpha():  # nearly always, and then there is nothing to search
+        return piece.replace(word, many if _many(word) else one) if word in _IDENTITY else piece
     return _IDENTITY_TERM.sub(lambda match: many if _many(match.group()) else one, piece)
 
 
