@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 
 import pytest
-from conftest import run
+from conftest import Server, new_database, run
 from desk import PASSWORD, Person, first_admin
 
 from moderation import people, store
@@ -14,11 +14,10 @@ from moderation.app import create_app
 from moderation.settings import Settings
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory):
-    from conftest import Server
-
-    server = Server(tmp_path_factory.mktemp("desk"))
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def desk(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("desk")
+    server = Server(folder, env={"MODERATION_DATABASE_URL": new_database(request, request.param, folder)})
     server.admin = first_admin(server)
     yield server
     server.stop()

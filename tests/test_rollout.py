@@ -6,7 +6,7 @@ import shutil
 import time
 
 import pytest
-from conftest import ROOT, Server
+from conftest import ROOT, Server, new_database
 from desk import decide_as_labelled, fill, first_admin
 
 from moderation import dataset, learning, registry, retraining, store
@@ -17,11 +17,11 @@ class Track:
         return items
 
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory, scorer, stored):
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def desk(request, tmp_path_factory, scorer, stored):
     """A desk with 80 decided comments and a candidate that flags half as readily, previewed."""
     folder = tmp_path_factory.mktemp("rollout")
-    models, url = folder / "models", f"sqlite:///{folder / 'test.sqlite'}"
+    models, url = folder / "models", new_database(request, request.param, folder)
     shutil.copytree(ROOT / "models" / "default", models / "default")
     other = copy.copy(stored.model)
     other.version, other.thresholds = "stricter", {label: 2 * value for label, value in stored.model.thresholds.items()}
@@ -33,7 +33,10 @@ def desk(tmp_path_factory, scorer, stored):
         data = dataset.join([learning.labelled(session)])
     with retraining.recorded(engine, who="Nia") as reporter:
         retraining.preview(reporter, models, data, "stricter", "default", Track())
-    server = Server(folder, env={"MODERATION_DEMONSTRATION": "false", "MODERATION_MODELS": str(models)})
+    server = Server(
+        folder,
+        env={"MODERATION_DEMONSTRATION": "false", "MODERATION_MODELS": str(models), "MODERATION_DATABASE_URL": url},
+    )
     server.admin = first_admin(server)
     server.lead = server.admin.invite("Lea", "lead")
     server.moderator = server.admin.invite("Mo", "moderator")
