@@ -87,7 +87,10 @@ def plot(lengths, of_files, of_articles) -> None:
     axes[1].plot([row["rows"] for row in of_files], [row["seconds"] for row in of_files], "o-")
     axes[1].set(xlabel="comments in a file", ylabel="processor seconds", xscale="log", yscale="log")
     axes[2].plot([row["articles"] for row in of_articles], [row["seconds"] for row in of_articles], "o-")
-    axes[2].set(xlabel="articles known", ylabel="processor seconds, 5,000 comments", xscale="log", ylim=(0, None))
+    axes[2].set(xlabel="articles known", ylabel="processor seconds, 5,000 comments", xscale="log")
+    axes[1].minorticks_off()
+    axes[2].margins(y=0.2)
+    axes[2].set_ylim(0, None)
     for axis in axes:
         axis.grid(alpha=0.3)
     figure.savefig(HERE / "growth.png", dpi=130)
