@@ -88,6 +88,7 @@ def plot(lengths, of_files, of_articles) -> None:
     axes[1].set(xlabel="comments in a file", ylabel="processor seconds", xscale="log", yscale="log")
     axes[2].plot([row["articles"] for row in of_articles], [row["seconds"] for row in of_articles], "o-")
     axes[2].set(xlabel="articles known", ylabel="processor seconds, 5,000 comments", xscale="log")
+    axes[1].set(ylim=(10, 1_000), yticks=(10, 100, 1_000))
     axes[1].minorticks_off()
     axes[2].margins(y=0.2)
     axes[2].set_ylim(0, None)
