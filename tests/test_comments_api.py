@@ -182,8 +182,11 @@ def test_bad_fields_are_named(server, field, value, said):
 
 
 def test_any_id_has_an_address_of_its_own(desk):
-    """An id that begins with a slash must not lead to the comment that is called the same without it."""
-    ids = ["x", "/x", "x/", "x//y", "https://blog.example/?p=1#comment-2", "..", "%2F", "ä b+c😀", "x\ny", "decision"]
+    """An id that begins with a slash must not lead to the comment that is called the same without it.
+
+    "." and ".." alone are left out: clients take them for steps in a path before anything is sent.
+    """
+    ids = ["x", "/x", "x/", "x//y", "https://blog.example/?p=1#comment-2", "..x", "%2F", "ä b+c😀", "x\ny", "decision"]
     for id in ids:
         desk.score(id=id, text=f"{INSULT} {id}", queue=True, terms=12.0)
     for id in ids:
