@@ -61,6 +61,7 @@ def visit(browser, desk):
 
     def opener(name="", **options):
         context = browser.new_context(**{"viewport": {"width": 1100, "height": 900}, **options})
+        context.set_default_timeout(90_000)  # ms; machines that test are slow and shared
         opened.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
