@@ -6,6 +6,7 @@ that has seen only short ones either overlooks that one, or adds up what is harm
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,11 +67,9 @@ def compose(comments: pd.DataFrame, labels: dict[str, np.ndarray], deal: np.ndar
                 groups.append((hosts, [rows for rows in inserted if len(rows)]))
     found = []
     # As many of each corpus, however many rows it has: what is learnt here is length, not style.
-    shares = {corpus: 1 / len({corpora[hosts[0]] for hosts, _ in groups}) for corpus in set(corpora)} if groups else {}
+    siblings = Counter(corpora[hosts[0]] for hosts, _ in groups)
     for hosts, inserted in groups:
-        corpus = corpora[hosts[0]]
-        siblings = sum(corpora[other[0]] == corpus for other, _ in groups)
-        for _ in range(round(recipe.composed * shares[corpus] / siblings)):
+        for _ in range(round(recipe.composed / len(siblings) / siblings[corpora[hosts[0]]])):
             wanted, size, parts = rng.integers(*recipe.composed_words), 0, []
             while size < wanted:
                 parts.append(int(hosts[rng.integers(len(hosts))]))

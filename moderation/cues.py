@@ -11,13 +11,14 @@ import functools
 import math
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from moderation import lexicon
-from moderation.normal import SOMEGROUP, SOMEGROUPS, Piece, pieces, without_identity
+from moderation.normal import SOMEGROUP, SOMEGROUPS, Piece, pieces, reused, without_identity
 
 _CLASSES = {
     "insult": lexicon.INSULT,
@@ -154,9 +155,9 @@ def _first_two(alternative):
 def _phrases_by_beginning():
     """For each first two characters, the phrases that can begin with them: trying these alone, and at the beginnings
     of words alone, finds what a search for all of them finds, in a fraction of the time."""
-    found = {}
+    found: dict[str, list[tuple[int, Callable]]] = {}
     for name, pattern in _PHRASES.items():
-        beginnings = {}
+        beginnings: dict[str, list[str]] = {}
         for alternative in _alternatives(pattern):
             for first in _first_two(alternative):
                 beginnings.setdefault(first, []).append(alternative)
@@ -266,8 +267,11 @@ def cues(text: str, found: list[Piece] | None = None) -> tuple[np.ndarray, dict[
         For a cue that comes from words, by its index in `NAMES`: the indices of the pieces.
     """
     found = pieces(text) if found is None else found
-    values, places = [0.0] * len(NAMES), {}
-    words, piece_of, classes = [], [], {}
+    values = [0.0] * len(NAMES)
+    places: dict[int, list[int]] = {}
+    words: list[str] = []
+    piece_of: list[int] = []
+    classes: dict[str, list[int]] = {}
     for index, piece in enumerate(found):
         for word, names in _classed(piece.text):
             for name in names:
@@ -293,7 +297,7 @@ def cues(text: str, found: list[Piece] | None = None) -> tuple[np.ndarray, dict[
     return np.array(values), places
 
 
-@functools.lru_cache(maxsize=65_536)
+@reused(65_536)
 def _classed(piece):
     """The words of a piece, each with its classes."""
     return tuple((word, _CLASSES_OF.get(word, ())) for word in piece_words(without_identity(piece)))
@@ -354,7 +358,7 @@ def _beside(place, others, before, after):
 
 
 def _near(classes, count, words, text, put):
-    none = []
+    none: list[int] = []
     insult, you, negation = (classes.get(name, none) for name in ("insult", "second_person", "negation"))
     they, positive, sarcasm = (classes.get(name, none) for name in ("third_person", "positive", "sarcasm"))
     group = sorted({*classes.get("group", none), *classes.get("identity", none)})
@@ -448,7 +452,8 @@ _CALLING = _COPULA | frozenset(
 
 def _phrases(found, values, places):
     text = " ".join([piece.text for piece in found])
-    by_beginning, hits = _phrases_by_beginning(), {}
+    by_beginning = _phrases_by_beginning()
+    hits: dict[int, list[tuple[int, int]]] = {}
     for start in _BEGINNING.finditer(text):
         begin = start.start()
         for cue, match in by_beginning.get(start.group(), ()):

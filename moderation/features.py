@@ -9,7 +9,6 @@ a piece of text are looked up once and reused wherever the piece comes again.
 
 from __future__ import annotations
 
-import functools
 import re
 
 import numpy as np
@@ -19,7 +18,7 @@ from sklearn.pipeline import FeatureUnion
 
 from moderation.cues import NAMES as CUE_NAMES
 from moderation.cues import Cues, cues
-from moderation.normal import SOMEGROUP, SOMEGROUPS, Piece, normalise, pieces, without_identity
+from moderation.normal import SOMEGROUP, SOMEGROUPS, Piece, normalise, pieces, reused, without_identity
 
 WORDS, CHARACTERS, CUES = "words", "characters", "cues"
 
@@ -28,7 +27,7 @@ _NUMBER = re.compile(r"\d+")
 NAMELESS = frozenset([SOMEGROUP, SOMEGROUPS])
 
 
-@functools.lru_cache(maxsize=65_536)
+@reused(65_536)
 def piece_tokens(piece: str) -> tuple[str, ...]:
     """The words, and the punctuation that carries tone, of one normalised piece."""
     found = _TOKEN.findall(without_identity(piece))
@@ -127,7 +126,7 @@ class Vectors:
         shortest, longest = characters.ngram_range
         vocabulary, offset = characters.vocabulary_, self.n_words
 
-        @functools.lru_cache(maxsize=32_768)
+        @reused(32_768)
         def piece_ids(piece: str) -> np.ndarray:
             found = [vocabulary.get(gram) for gram in character_ngrams(piece, shortest, longest)]
             return np.array([index + offset for index in found if index is not None], dtype=np.int64)
@@ -142,8 +141,8 @@ class Vectors:
         ids, first, last : ndarray of int64, shape (occurrences,)
             Feature number, and the first and last piece that the n-gram touches.
         """
-        ids = [self._piece_ids(piece.text) for piece in found]
-        pieces_of = np.repeat(np.arange(len(found)), [len(part) for part in ids])
+        letters = [self._piece_ids(piece.text) for piece in found]
+        pieces_of = np.repeat(np.arange(len(found)), [len(part) for part in letters])
         words, first, last = [], [], []
         previous, before = None, 0
         lookup = self._words.get
@@ -161,9 +160,8 @@ class Vectors:
                         first.append(before)
                         last.append(index)
                 previous, before = token, index
-        ids = np.concatenate([np.array(words, dtype=np.int64), *ids])
         return (
-            ids,
+            np.concatenate([np.array(words, dtype=np.int64), *letters]),
             np.concatenate([np.array(first, dtype=np.int64), pieces_of]),
             np.concatenate([np.array(last, dtype=np.int64), pieces_of]),
         )
@@ -184,13 +182,13 @@ class Vectors:
                 previous = token
         return [np.array(words, dtype=np.int64), *(self._piece_ids(piece.text) for piece in found)]
 
-    def weigh(self, ids: np.ndarray, rows: np.ndarray, n_rows: int):
+    def weigh(self, ids: np.ndarray, rows: np.ndarray | None, n_rows: int):
         """TF-IDF weights of n-gram occurrences.
 
         Parameters
         ----------
         ids, rows : ndarray of int64, shape (occurrences,)
-            Feature number and comment of each occurrence; the comments of one are not read.
+            Feature number and comment of each occurrence; no comments (None) where there is only one.
         n_rows : int
 
         Returns
@@ -198,17 +196,19 @@ class Vectors:
         rows, ids, counts, weights : ndarray, shape (distinct n-grams of all comments,)
         """
         # What numpy.unique does, without its overhead, which counts where comments come one by one.
-        keys = np.sort(ids if n_rows == 1 else rows * self.n_ngrams + ids)
+        keys = np.sort(ids if rows is None else rows * self.n_ngrams + ids)
         starts = np.flatnonzero(np.concatenate([_FIRST, keys[1:] != keys[:-1]])) if len(keys) else keys
         counts = np.append(starts[1:], len(keys)) - starts if len(keys) else keys
         keys = keys[starts]
-        rows, ids = np.divmod(keys, self.n_ngrams) if n_rows > 1 else (None, keys)
-        weights = (np.log(counts) + 1.0) * self._idf[ids]
-        if n_rows == 1:
+        if rows is None:
+            ids = keys
+            weights = (np.log(counts) + 1.0) * self._idf[ids]
             middle = np.searchsorted(ids, self.n_words)
             for part in (weights[:middle], weights[middle:]):
                 part /= np.sqrt(part @ part) or 1.0
             return np.zeros_like(ids), ids, counts, weights
+        rows, ids = np.divmod(keys, self.n_ngrams)
+        weights = (np.log(counts) + 1.0) * self._idf[ids]
         block = 2 * rows + (ids >= self.n_words)
         norms = np.sqrt(np.bincount(block, weights * weights, minlength=2 * n_rows))
         return rows, ids, counts, weights / norms[block]
@@ -276,7 +276,9 @@ class Corpus:
 
     def __init__(self, texts, *, characters=(2, 5), progress=iter):
         self.characters = characters
-        word_ids, character_ids, piece_ids = {}, {}, {}
+        word_ids: dict[str, int] = {}
+        character_ids: dict[str, int] = {}
+        piece_ids: dict[str, np.ndarray] = {}
         words, letters, self.cue_values = [], [], np.zeros((len(texts), len(CUE_NAMES)))
         for row, text in enumerate(progress(texts)):
             found = pieces(text)

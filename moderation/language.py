@@ -5,12 +5,11 @@ A score for them would pretend: the model was trained and measured on English al
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Container
 
 from moderation.cues import piece_words
 from moderation.lexicon import KNOWN_WORDS
-from moderation.normal import MENTION, URL, Piece
+from moderation.normal import MENTION, URL, Piece, reused
 from moderation.normal import words as listed_words
 
 SCORED, TOO_SHORT, UNSUPPORTED_LANGUAGE = "scored", "too_short", "unsupported_language"
@@ -59,7 +58,7 @@ def status(found: list[Piece], vocabulary: Container[str]) -> str:
     return SCORED if known >= _KNOWN * len(words) else UNSUPPORTED_LANGUAGE
 
 
-@functools.lru_cache(maxsize=65_536)
+@reused(65_536)
 def _read(piece):
     """The words of a piece and how many of them are common English; links and names have none."""
     words = () if piece == URL or piece.startswith(MENTION) else tuple(piece_words(piece))

@@ -11,6 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 
 from moderation import labels
+from moderation.cues import NAMES as CUE_NAMES
+from moderation.features import CUES
 from moderation.topic import TopicModel
 
 TEXT_LABELS = labels.TEXT
@@ -86,6 +88,11 @@ class Model:
             if name in vocabularies:
                 grams = vocabularies[name].split("\n")
                 part.vocabulary = part.vocabulary_ = dict(zip(grams, range(len(grams)), strict=True))
+
+    def current(self) -> bool:
+        """Whether the code still computes the numbers that the model was trained to weigh."""
+        cues = dict(self.union.transformer_list)[CUES]
+        return len(cues.mean_) == len(CUE_NAMES) and self.topic.current()
 
     def pipeline(self, label: str) -> Pipeline:
         """The label's model as scikit-learn runs it; its decision function is the scorer's logit."""

@@ -62,6 +62,30 @@ _LONGEST_MASKED = 16
 URL, MENTION = "urlurl", "@name"
 
 
+def reused(maxsize: int, longest: int = _LONGEST_WORD):
+    """As `functools.lru_cache`, for functions of a text; of texts longer than `longest` nothing is kept, since they
+    hardly come again and would fill the memory.
+
+    Parameters
+    ----------
+    maxsize : int
+        Results kept.
+    longest : int
+        Characters.
+    """
+
+    def decorate(function):
+        kept = functools.lru_cache(maxsize)(function)
+
+        @functools.wraps(function)
+        def call(text, *rest):
+            return (kept if len(text) <= longest else function)(text, *rest)
+
+        return call
+
+    return decorate
+
+
 class Piece(NamedTuple):
     """A run of characters without white space, normalised, and its place in the original comment."""
 
@@ -88,7 +112,7 @@ def pieces(text: str) -> list[Piece]:
         if " " in raw:
             found += _spaced(raw, match.start())
             continue
-        normal = normal_piece(raw) if len(raw) <= _LONGEST_WORD else _normal_piece(raw)
+        normal = normal_piece(raw)
         if normal:
             found.append(Piece(normal, *match.span()))
     return found
@@ -99,7 +123,9 @@ def normalise(text: str) -> str:
     return " ".join(piece.text for piece in pieces(text))
 
 
-def _normal_piece(raw: str) -> str:
+@reused(65_536)
+def normal_piece(raw: str) -> str:
+    """One piece normalised; what was spaced out is closed up."""
     raw = "".join(raw.split())
     if raw.isascii():
         if raw.isalpha():
@@ -120,9 +146,6 @@ def _normal_piece(raw: str) -> str:
     if MENTION not in text and len(text) <= _LONGEST_WORD and not text.isalpha():
         text = _reveal(text)
     return _squeeze(text)
-
-
-normal_piece = functools.lru_cache(maxsize=65_536)(_normal_piece)
 
 
 @functools.cache
@@ -167,14 +190,14 @@ def split_words(letters: str) -> list[str]:
 def _spaced(raw, begin):
     """The pieces of single letters with a space after each: "y o u f o o l" is two words."""
     letters = [(index, letter) for index, letter in enumerate(raw) if letter != " "]
-    normal = [_normal_piece(letter) for _, letter in letters]
+    normal = [normal_piece(letter) for _, letter in letters]
     first = next(index for index, letter in enumerate(normal) if letter.isalpha())
     last = first
     while last + 1 < len(normal) and normal[last + 1].isalpha() and letters[last + 1][0] == letters[last][0] + 2:
         last += 1
     run = "".join(normal[first : last + 1])
     if len(run) != last + 1 - first:  # a letter that normalises to several
-        return [Piece(_normal_piece(raw), begin, begin + len(raw))]
+        return [Piece(normal_piece(raw), begin, begin + len(raw))]
     found, place = [], first
     for word in split_words(run):
         stop = place + len(word)
@@ -246,7 +269,7 @@ _IDENTITY_TERM = re.compile(rf"(?<![^\W_])(?:{'|'.join(sorted(IDENTITY))})(?![^\
 SOMEGROUP, SOMEGROUPS = "somegroup", "somegroups"
 
 
-@functools.lru_cache(maxsize=65_536)
+@reused(65_536)
 def without_identity(piece: str, one: str = SOMEGROUP, many: str = SOMEGROUPS) -> str:
     """A normalised piece with every name of an identity group exchanged for one and the same.
 

@@ -97,6 +97,8 @@ class Scorer:
         unknown = [label for label in LABELS if label not in self.model.calibrations]
         if unknown:
             raise ModelError(f"version {stored.version!r} does not know the label {unknown[0]!r}; train one that does")
+        if not self.model.current():
+            raise ModelError(f"version {stored.version!r} was made by an earlier release; train it anew")
         self._vectors = Vectors(self.model.union)
         calibrations = [self.model.calibrations[label] for label in TEXT_LABELS]
         classifiers = [self.model.classifiers[label] for label in TEXT_LABELS]
@@ -187,7 +189,7 @@ class Scorer:
             labels = {label: LabelScore(None, thresholds[label], False, reason=status) for label in LABELS}
             return Score(labels, self.version, status)
         ids, first, last = self._vectors.ngrams(found)
-        _, distinct, counts, weights = self._vectors.weigh(ids, np.zeros(len(ids), dtype=np.int64), 1)
+        _, distinct, counts, weights = self._vectors.weigh(ids, None, 1)
         # An n-gram that stands in several places counts in equal parts at each.
         each = (weights / counts)[np.searchsorted(distinct, ids)]
         cue_row, cue_places = self._vectors.cue_row(comment.text, found)

@@ -3,7 +3,8 @@
 Shared words say most, weighted by how rare they are; for words that are related but not the same there is a space
 of word vectors, found by latent semantic analysis of which words stand near each other. Every similarity is set
 against what it would be for an arbitrary comment or article, since a long article shares words with anything.
-A logistic regression, trained on comments paired with their own and with wrong articles, weighs the evidence.
+A logistic regression, trained on comments paired with their own and with wrong articles, weighs the evidence, and its
+products with the lengths: the same likeness means less where a comment is short or an article long.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from moderation.comments import Article, Comment
 from moderation.cues import piece_words
-from moderation.normal import URL, Piece, pieces
+from moderation.normal import URL, Piece, pieces, reused
 
 _STOP = ENGLISH_STOP_WORDS | frozenset(
     [
@@ -156,12 +157,13 @@ _STOP = ENGLISH_STOP_WORDS | frozenset(
 )
 _NAME = re.compile(r"(?<=[\w,;:)] )[A-Z][^\W\d_]{2,}")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_SHARPNESS = 4.0  #: how much likelier a word is than an unrelated one to stand for another whose vector is the same
 _PASSAGE = 45  #: words of an article that are compared as one passage
 _MOST_PASSAGES = 60
 _stemmer = snowballstemmer.stemmer("english")
 
 
-@functools.lru_cache(maxsize=65_536)
+@reused(65_536)
 def _piece_stems(piece: str) -> tuple[str, ...]:
     if piece == URL:
         return ()
@@ -221,6 +223,8 @@ class WordSpace:
     mean_ : ndarray of float32, shape (dimensions,)
         Of the vectors of texts.
     whitener_ : ndarray of float32, shape (dimensions, dimensions)
+    kinship_ : ndarray of float32, shape (words,)
+        How near a word is to all others, as `_related` measures it.
 
     References
     ----------
@@ -234,7 +238,8 @@ class WordSpace:
 
     def fit(self, texts: Iterable[str]) -> WordSpace:
         documents = [stems(text) for text in texts]
-        frequency, total = Counter(), Counter()
+        frequency: Counter[str] = Counter()
+        total: Counter[str] = Counter()
         for document in documents:
             frequency.update(set(document))
             total.update(document)
@@ -247,7 +252,7 @@ class WordSpace:
         everything = max(sum(total.values()), 1)
         self.share_ = np.array([total[w] / everything for w in words], dtype=np.float32)
         self.unseen_share_ = 0.5 / everything
-        grams = Counter()
+        grams: Counter[str] = Counter()
         for word in words:
             for gram in _letter_grams(word):
                 grams[gram] += frequency[word]
@@ -257,8 +262,8 @@ class WordSpace:
             if n >= 8
         }
         self._fit_vectors([[self.index_[w] for w in d if w in self.index_] for d in documents])
-        background = [self.raw(Counter(d)) for d in documents[:: max(1, count // 3000)] if len(d) > 5]
-        background = np.array([v for v in background if v.any()]).reshape(-1, self.vectors_.shape[1])
+        sample = [self.raw(Counter(d)) for d in documents[:: max(1, count // 3000)] if len(d) > 5]
+        background = np.array([v for v in sample if v.any()]).reshape(-1, self.vectors_.shape[1])
         if len(background) > 1:
             self.mean_ = background.mean(axis=0)
             values, basis = np.linalg.eigh(np.cov(background.T))
@@ -271,6 +276,9 @@ class WordSpace:
         self.covariance_ = ((basis * (values - values.mean() / 2)) @ basis.T).astype(np.float32)
         self.mean_ = self.mean_.astype(np.float32)
         self._prepare()
+        share = self.share_ / max(float(self.share_.sum()), 1e-12)
+        blocks = [_related(self._units[i : i + 1000], self._units) @ share for i in range(0, len(words), 1000)]
+        self.kinship_ = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
         return self
 
     def _fit_vectors(self, documents):
@@ -305,15 +313,12 @@ class WordSpace:
     def _prepare(self):
         lengths = np.maximum(np.linalg.norm(self.vectors_, axis=1, keepdims=True), 1e-6)
         self._units = self.vectors_ / lengths
-        self._word_mean = self._units @ self.mean_
-        spread = np.einsum("ij,ij->i", self._units @ self.covariance_, self._units)
-        self._word_spread = np.sqrt(np.maximum(spread, 1e-3))
         weight = self.share_ * self.idf_
         self._mass_share = weight / max(float(weight.sum()), 1e-12)
 
     def __getstate__(self):
         # Dictionaries go as one string and one array: joblib would read them entry by entry.
-        derived = {"vectors_", "_units", "_word_mean", "_word_spread", "_mass_share", "index_", "gram_idf_"}
+        derived = {"vectors_", "_units", "_mass_share", "index_", "gram_idf_"}
         state = {name: value for name, value in self.__dict__.items() if name not in derived}
         state["words"] = "\n".join(self.index_)
         state["grams"] = "\n".join(self.gram_idf_)
@@ -352,6 +357,11 @@ def _letter_grams(word: str) -> list[str]:
     return [padded[i : i + 4] for i in range(len(padded) - 3)] or [padded]
 
 
+def _related(units, others):
+    """How readily a word stands for another: what a translation model takes for the odds (see `_compare`)."""
+    return np.exp(_SHARPNESS * (units @ others.T))
+
+
 def _unit(vector):
     length = np.linalg.norm(vector)
     return vector / length if length > 1e-9 else vector * 0
@@ -369,6 +379,7 @@ class _Text:
         "length",
         "mass",
         "n",
+        "shares",
         "spread",
         "unit",
         "weights",
@@ -376,14 +387,17 @@ class _Text:
     )
 
     def __init__(self, space: WordSpace, words: list[str]):
-        self._letters = None
+        self._letters: tuple[dict[str, float], float] | None = None
         self.counts = Counter(words)
         self.n = len(words)
         self.idf = {word: space.idf(word) for word in self.counts}
         self.weights = {word: (1 + math.log(count)) * self.idf[word] for word, count in self.counts.items()}
         self.length = math.sqrt(sum(w * w for w in self.weights.values())) or 1.0
         self.mass = sum(self.idf.values())
-        self.ids = np.array([space.index_[w] for w in self.counts if w in space.index_], dtype=np.int64)
+        known = [(space.index_[word], count) for word, count in self.counts.items() if word in space.index_]
+        self.ids = np.array([index for index, _ in known], dtype=np.int64)
+        shares = np.array([count for _, count in known], dtype=np.float32)
+        self.shares = shares / max(float(shares.sum()), 1.0)
         self.expected = float(space._mass_share[self.ids].sum())
         self.unit = space.raw(self.counts)
         self.white = _unit((self.unit - space.mean_) @ space.whitener_) if self.unit.any() else self.unit
@@ -413,7 +427,8 @@ class _ArticleTexts:
 
 
 def _passages(text):
-    found, words = [], []
+    found: list[str] = []
+    words: list[str] = []
     for sentence in _SENTENCE.split(text):
         words += sentence.split()
         if len(words) >= _PASSAGE:
@@ -424,7 +439,7 @@ def _passages(text):
     return found[:_MOST_PASSAGES]
 
 
-_PAIR = ("cosine", "letters", "coverage", "overlap", "likelihood", "meaning", "nearness", "word_nearness")
+_PAIR = ("cosine", "letters", "coverage", "overlap", "likelihood", "meaning", "nearness", "translation", "match")
 # Evidence that is a sum over the words that both texts share, so that it can be told word by word.
 _SUMS = ("cosine", "coverage", "likelihood")
 FEATURES = (
@@ -432,20 +447,25 @@ FEATURES = (
     *(f"title_{name}" for name in _PAIR),
     "passage_cosine",
     "passage_meaning",
+    "passage_translation",
     "new_names",
     "shared_names",
     *(f"parent_{name}" for name in _PAIR),
     *(f"thread_{name}" for name in _PAIR),
+    *(f"around_{name}" for name in _PAIR),
     "thread_best_cosine",
     "thread_top_cosine",
     "thread_best_meaning",
     "thread_top_meaning",
+    "thread_best_translation",
+    "thread_top_translation",
     "any_cosine",
     "any_meaning",
     "context_meaning",
     "length",
     "mass",
     "article_length",
+    "thread_length",
     "short",
     "has_parent",
     "link",
@@ -453,6 +473,9 @@ FEATURES = (
     "selling_words",
 )
 _INDEX = {name: index for index, name in enumerate(FEATURES)}
+#: What all evidence is also multiplied with, beside itself.
+_FACTORS = [_INDEX[name] for name in ("length", "mass", "article_length", "thread_length", "short", "has_parent")]
+_PRODUCT = 0.5  #: weight of a product against 1 for the evidence itself: the smaller, the more it is regularised
 
 
 def _product(first: dict, second: dict) -> float:
@@ -473,21 +496,17 @@ def _letter_cosine(space, first: _Text, second: _Text) -> float:
 def _compare(space: WordSpace, comment: _Text, other: _Text) -> list[float]:
     """The features of `_PAIR`."""
     if not comment.n or not other.n:
-        return [0.0] * len(_PAIR)
+        return _NO_PAIR
     shared = [word for word in comment.counts if word in other.counts]
     mass = sum(comment.idf[word] for word in shared)
     # How much likelier the comment's words are in this text than anywhere (Ponte & Croft, SIGIR 1998).
     likelihood = sum(
         comment.counts[word] * math.log1p(other.counts[word] / other.n / space.share(word)) for word in shared
     )
-    nearness = word_nearness = 0.0
+    nearness = translation = match = 0.0
     if len(comment.ids) and len(other.ids):
         nearness = float(comment.unit @ (other.unit - space.mean_)) / comment.spread
-        idf = space.idf_[comment.ids]
-        each = (space._units[comment.ids] @ other.unit - space._word_mean[comment.ids]) / space._word_spread[
-            comment.ids
-        ]
-        word_nearness = float((each * idf).sum() / max(float(idf.sum()), 1e-9))
+        translation, match = _translation(space, comment, other)
     return [
         _cosine(comment, other),
         _letter_cosine(space, comment, other),
@@ -496,8 +515,30 @@ def _compare(space: WordSpace, comment: _Text, other: _Text) -> list[float]:
         likelihood / comment.n,
         float(comment.white @ other.white),
         nearness,
-        word_nearness,
+        translation,
+        match,
     ]
+
+
+def _translation(space: WordSpace, comment: _Text, other: _Text) -> tuple[float, float]:
+    """How much likelier the comment's words are to stand for words of this text than for any (a translation language
+    model after Berger & Lafferty, SIGIR 1999, with the word vectors for a dictionary), and how near the nearest is."""
+    if not len(comment.ids) or not len(other.ids):
+        return 0.0, 0.0
+    near = space._units[comment.ids] @ space._units[other.ids].T
+    likelier = np.log(np.exp(_SHARPNESS * near) @ other.shares / space.kinship_[comment.ids])
+    idf = space.idf_[comment.ids]
+    mass = float(idf.sum())
+    return float(likelier @ idf) / mass, float(np.maximum(near.max(axis=1), 0) @ idf) / mass
+
+
+_NO_PAIR = [0.0] * len(_PAIR)
+_NO_THREAD = [0.0] * 6
+
+
+def _joined(space: WordSpace, texts: list[_Text]) -> _Text:
+    """Several texts as one."""
+    return _Text(space, [word for text in texts for word in text.counts.elements()])
 
 
 def _context(own, others):
@@ -508,6 +549,25 @@ def _context(own, others):
         max(float(own.white @ other.white) for other in others),
         float(own.white @ _unit(together)),
     ]
+
+
+def _with_products(values: np.ndarray) -> np.ndarray:
+    """Scaled evidence, its squares, and its products with `_FACTORS`; shape (n, features * (2 + factors))."""
+    return np.hstack([values, _PRODUCT * values**2, *(_PRODUCT * values * values[:, [i]] for i in _FACTORS)])
+
+
+def _slopes(coefficients: np.ndarray, scaled: np.ndarray) -> np.ndarray:
+    """What each piece of evidence adds to the logit, by unit, for one comment.
+
+    Of a product each side is given a half, which is its Shapley value; the sum over ``slope * evidence`` is the logit
+    less the intercept.
+    """
+    linear, square, *products = coefficients.reshape(-1, len(scaled))
+    slopes = linear + _PRODUCT * square * scaled
+    for factor, product in zip(_FACTORS, products, strict=True):
+        slopes += _PRODUCT / 2 * product * scaled[factor]
+        slopes[factor] += _PRODUCT / 2 * float(product @ scaled)
+    return slopes
 
 
 @dataclass
@@ -529,14 +589,14 @@ class TopicModel:
     """
 
     space: WordSpace
-    strength: float = 0.03
+    strength: float = 0.002
 
     def __post_init__(self):
         self._remember()
 
     def _remember(self):
-        self._article = functools.lru_cache(maxsize=2048)(lambda article: _ArticleTexts(self.space, article))
-        self._text = functools.lru_cache(maxsize=4096)(lambda text: _Text(self.space, stems(text)))
+        self._article = functools.lru_cache(maxsize=1024)(lambda article: _ArticleTexts(self.space, article))
+        self._text = reused(4096, longest=4000)(lambda text: _Text(self.space, stems(text)))
 
     def __getstate__(self):
         return {name: value for name, value in self.__dict__.items() if name not in {"_article", "_text"}}
@@ -544,6 +604,11 @@ class TopicModel:
     def __setstate__(self, state):
         self.__dict__.update(state)
         self._remember()
+
+    def current(self) -> bool:
+        """Whether the model weighs the evidence that is gathered, which a model of an earlier version may not."""
+        expected = len(FEATURES) * (2 + len(_FACTORS))
+        return all(classifier.coef_.shape[1] == expected for classifier in self.classifiers_.values())
 
     def features(self, comment: Comment) -> np.ndarray:
         """The evidence on one comment, which must have an article; float64, shape (len(FEATURES),)."""
@@ -555,41 +620,43 @@ class TopicModel:
         space, own = self.space, self._text(comment.text)
         article = self._article(comment.article)
         parent = self._text(comment.parent) if comment.parent else None
+        context = [article.whole] + ([parent] if parent else [])
         head = _compare(space, own, article.whole) + _compare(space, own, article.title)
         head += [
             max(_cosine(own, passage) for passage in article.passages),
             max(float(own.white @ passage.white) for passage in article.passages),
+            max(_translation(space, own, passage)[0] for passage in article.passages),
         ]
         mentioned = names(comment.text)
         head += [math.log1p(len(mentioned - article.names)), math.log1p(len(mentioned & article.names))]
-        head += _compare(space, own, parent) if parent else [0.0] * len(_PAIR)
-        tail = [math.log1p(own.n), math.log1p(own.mass), math.log1p(article.whole.n)]
-        tail += [
-            float(own.n <= 3),
-            float(parent is not None),
-            float("://" in comment.text or "www." in comment.text),
-        ]
+        head += _compare(space, own, parent) if parent else _NO_PAIR
+        tail = [float(own.n <= 3), float(parent is not None), float("://" in comment.text or "www." in comment.text)]
         tail += [math.log1p(sum(own.counts[word] for word in kind if word in own.counts)) for kind in (_SITE, _SELLING)]
-        context = [article.whole] + ([parent] if parent else [])
-        bare = np.array(head + [0.0] * (len(_PAIR) + 4) + _context(own, context) + tail)
+        lengths = [math.log1p(own.n), math.log1p(own.mass), math.log1p(article.whole.n)]
+        around = _compare(space, own, _joined(space, context)) if parent else head[: len(_PAIR)]
+        bare = [*head, *_NO_PAIR, *around, *_NO_THREAD, *_context(own, context), *lengths, 0.0, *tail]
         if not comment.thread:
-            return bare, bare
+            return np.array(bare), np.array(bare)
         merged, each = self._merged(comment.thread)
-        cosines = sorted((_cosine(own, text) for text in each), reverse=True)
-        meanings = sorted((float(own.white @ text.white) for text in each), reverse=True)
-        among = [
-            cosines[0],
-            sum(cosines[:3]) / len(cosines[:3]),
-            meanings[0],
-            sum(meanings[:3]) / len(meanings[:3]),
-        ]
-        threaded = head + _compare(space, own, merged) + among + _context(own, [*context, merged]) + tail
-        return bare, np.array(threaded)
+        among = []
+        for likeness in (
+            [_cosine(own, text) for text in each],
+            [float(own.white @ text.white) for text in each],
+            [_translation(space, own, text)[0] for text in each],
+        ):
+            likeness.sort(reverse=True)
+            among += [likeness[0], sum(likeness[:3]) / len(likeness[:3])]
+        context.append(merged)
+        around = _compare(space, own, _joined(space, context))
+        of_thread = _compare(space, own, merged)
+        lengths.append(math.log1p(merged.n))
+        threaded = [*head, *of_thread, *around, *among, *_context(own, context), *lengths, *tail]
+        return np.array(bare), np.array(threaded)
 
     def _merged(self, thread):
         """The thread as one text, and its comments."""
         each = [self._text(text) for text in thread]
-        return _Text(self.space, [word for text in each for word in text.counts.elements()]), each
+        return _joined(self.space, each), each
 
     def evidence(self, comments: Iterable[Comment]) -> tuple[np.ndarray, np.ndarray]:
         """The evidence on n comments without and with their threads; two arrays of shape (n, features)."""
@@ -618,6 +685,7 @@ class TopicModel:
 
     def changed(self, slope: float, intercept: float, change: np.ndarray) -> TopicModel:
         """A model whose logits are ``slope * logit + scaled evidence @ change + intercept``."""
+        change = np.concatenate([change, np.zeros(len(change) * (1 + len(_FACTORS)))])
         new = copy.copy(self)
         new._remember()
         new.classifiers_ = {}
@@ -629,14 +697,16 @@ class TopicModel:
         return new
 
     def _fit_classifier(self, values, labels, weights):
-        values = self.scaled(values)
+        terms = _with_products(self.scaled(values))
+        rows = [np.flatnonzero(labels < 1), np.flatnonzero(labels > 0)]
         return LogisticRegression(C=self.strength, max_iter=1000).fit(
-            np.concatenate([values, values]),
-            np.repeat([0, 1], len(values)),
-            sample_weight=np.concatenate([(1 - labels) * weights, labels * weights]),
+            terms[np.concatenate(rows)],
+            np.repeat([0, 1], [len(each) for each in rows]),
+            sample_weight=np.concatenate([((1 - labels) * weights)[rows[0]], (labels * weights)[rows[1]]]),
         )
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
+        """Standardised evidence, without outliers."""
         return np.clip((values - self.mean_) / self.scale_, -5, 5)
 
     def logits(self, comments: Iterable[Comment]) -> np.ndarray:
@@ -661,7 +731,7 @@ class TopicModel:
         for with_thread, classifier in self.classifiers_.items():
             rows = threaded == with_thread
             if rows.any():
-                result[rows] = classifier.decision_function(values[rows])
+                result[rows] = classifier.decision_function(_with_products(values[rows]))
         return result
 
     def explain(self, comment: Comment) -> tuple[float, list[tuple[int, int, float]]]:
@@ -677,19 +747,21 @@ class TopicModel:
         values = self.features(comment)
         scaled = self.scaled(values)
         classifier = self.classifiers_[bool(comment.thread)]
-        logit = float(classifier.decision_function(scaled[None])[0])
-        slopes = classifier.coef_[0] / self.scale_
+        logit = float(classifier.decision_function(_with_products(scaled[None]))[0])
+        slopes = _slopes(classifier.coef_[0], scaled) / self.scale_
         # A clipped feature no longer depends on its words.
         slopes = np.where(np.abs(scaled) < 5, slopes, 0)
         found = pieces(comment.text)
         own = _Text(self.space, [stem for piece in found for stem in _piece_stems(piece.text)])
         article = self._article(comment.article)
-        others = {"article": article.whole, "title": article.title}
+        context = {"article": article.whole}
         if comment.parent:
-            others["parent"] = self._text(comment.parent)
+            context["parent"] = self._text(comment.parent)
         if comment.thread:
-            others["thread"], _ = self._merged(comment.thread)
-        parts = Counter()
+            context["thread"], _ = self._merged(comment.thread)
+        around = _joined(self.space, list(context.values()))
+        others = {**context, "title": article.title, "around": around}
+        parts: Counter[str] = Counter()
         for side, other in others.items():
             cosine, coverage, likelihood = (slopes[_INDEX[f"{side}_{name}"]] for name in _SUMS)
             if not own.n or not other.n:

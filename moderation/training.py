@@ -727,9 +727,9 @@ class TopicTrainer:
         self.fold = np.array([item[5] for item in gathered], dtype=np.int64)
         self.bare, self.threaded = reader.evidence(progress(self.comments))
 
-    def fit(self, rows: np.ndarray, strength: float = 0.03) -> TopicModel:
+    def fit(self, rows: np.ndarray) -> TopicModel:
         """A model trained on the pairs at `rows` alone."""
-        return TopicModel(self.reader.space, strength).fit(
+        return TopicModel(self.reader.space, self.reader.strength).fit(
             self.bare[rows], self.threaded[rows], self.labels[rows], self.weights[rows]
         )
 

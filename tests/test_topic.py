@@ -1,0 +1,87 @@
+"""Comment against article: evidence for words that are related but not the same, and its exact shares of the logit."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import numpy as np
+import pytest
+
+from moderation.comments import Article, Comment
+from moderation.normal import reused
+from moderation.registry import ModelError
+from moderation.scorer import Scorer
+from moderation.topic import _slopes, _with_products
+
+HOSPITAL = Article(
+    "Town hospital closes its maternity ward",
+    "The hospital says that it cannot find enough midwives. From May, patients will be sent to the clinic in the city, "
+    "forty minutes away by ambulance.",
+)
+FOOTBALL = Article(
+    "Late goal sends City out of the cup",
+    "A goal in the last minute ended the season for City. The coach defended his goalkeeper, and fans stayed in the "
+    "stadium to applaud the players.",
+)
+
+
+@pytest.fixture(scope="module")
+def topic(scorer):
+    return scorer.model.topic
+
+
+def logit(topic, text, article, **around):
+    return topic.logits([Comment(text, "c", article, **around)])[0]
+
+
+def test_words_that_are_related_but_not_shared_speak_for_the_article(topic):
+    about_health = "Doctors and nurses were warning of this for years, my surgery lost two as well"
+    about_sport = "The referee and the defenders had a poor match, they lost the league long ago"
+    assert not {*about_health.lower().split()} & {"hospital", "maternity", "ward", "midwives", "patients", "clinic"}
+    assert logit(topic, about_health, HOSPITAL) < logit(topic, about_health, FOOTBALL)
+    assert logit(topic, about_sport, FOOTBALL) < logit(topic, about_sport, HOSPITAL)
+
+
+def test_a_thread_on_the_same_subject_speaks_for_a_comment(topic):
+    text = "Our surgery sent two nurses away as well"
+    alike = ("The nurses told them years ago", "My surgery has no doctor on Fridays", "Nurses are paid too little")
+    other = ("That referee again", "Best match of the season", "Sell the striker")
+    assert logit(topic, text, HOSPITAL, thread=alike) < logit(topic, text, HOSPITAL, thread=other)
+
+
+@pytest.mark.parametrize("thread", [(), ("The clinic is full already", "Who pays for the ambulance?")])
+def test_the_evidence_shares_out_the_logit_exactly(topic, thread):
+    comment = Comment("The clinic in the city has no midwives either!", "c", HOSPITAL, "Send them to the city", thread)
+    scaled = topic.scaled(topic.features(comment))
+    classifier = topic.classifiers_[bool(thread)]
+    total = float(_slopes(classifier.coef_[0], scaled) @ scaled + classifier.intercept_[0])
+    assert total == pytest.approx(float(classifier.decision_function(_with_products(scaled[None]))[0]), abs=1e-9)
+    assert total == pytest.approx(topic.logits([comment])[0], abs=1e-9)
+    assert topic.explain(comment)[0] == pytest.approx(total, abs=1e-9)
+
+
+def test_a_shared_word_has_a_part_of_the_logit(topic):
+    _, parts = topic.explain(Comment("The midwives will leave", "c", HOSPITAL))
+    assert [(begin, end) for begin, end, _ in parts] == [(4, 12)]
+    assert np.isfinite(parts[0][2])
+
+
+def test_a_model_of_an_earlier_version_is_refused(stored):
+    model = copy.deepcopy(stored.model)
+    for classifier in model.topic.classifiers_.values():
+        classifier.coef_ = classifier.coef_[:, :-1]
+    with pytest.raises(ModelError, match="earlier release; train it anew"):
+        Scorer(dataclasses.replace(stored, model=model))
+
+
+def test_results_for_long_texts_are_not_kept():
+    asked = []
+
+    @reused(10, longest=5)
+    def size(text):
+        asked.append(text)
+        return len(text)
+
+    assert [size("abc"), size("abc"), size("abcdef"), size("abcdef")] == [3, 3, 6, 6]
+    assert asked == ["abc", "abcdef", "abcdef"]
