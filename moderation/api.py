@@ -810,6 +810,8 @@ def ready():
     except ModelError:
         status, told["model"] = "no_model", None
     told["problem"] = serving.problem or None
+    # No reason to send nobody here any more: what needs no storing goes on.
+    told["database"] = "damaged: restore a backup" if store.seen_damaged(current_app.extensions["engine"]) else None
     if auth.caller() is None:
         told = {}
     return respond(200 if status == "ready" else 503, {"status": status, **told})
