@@ -288,7 +288,8 @@ def running(url: str) -> Iterator[Finding]:
         Its address.
     """
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/ready", timeout=10) as reply:  # nosec B310: the operator's own
+        # The operator's own address.
+        with urllib.request.urlopen(f"{url.rstrip('/')}/ready", timeout=10) as reply:  # nosec B310
             date = parsedate_to_datetime(reply.headers["Date"])
     except (OSError, ValueError) as error:
         yield Finding("service", BAD, f"{url} does not answer as it should ({error})", "Start it; its log says more")
