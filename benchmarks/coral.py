@@ -21,6 +21,7 @@ import click
 import numpy as np
 import requests
 
+from benchmarks import figures
 from benchmarks.load import Running
 from moderation.settings import SHIPPED
 
@@ -124,9 +125,7 @@ def main(write):
     table = main_table()
     click.echo(f"{table}\n\n{platform.machine()}, Python {platform.python_version()}")
     if write:
-        text = DOCUMENT.read_text(encoding="utf-8")
-        before, rest = text.split(BEGIN)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{table}\n\n{rest[rest.index(END) :]}", encoding="utf-8")
+        figures.put(DOCUMENT, BEGIN, END, table)
 
 
 if __name__ == "__main__":

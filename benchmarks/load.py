@@ -23,6 +23,9 @@ import click
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "load.md"
+MEMORY = "### Memory"  #: begins the title of that part, the last one
+SAMPLED = 50_000  #: requests between two looks at the memory
 CLIENTS = (1, 8, 64, 256)
 BATCH = 20
 
@@ -189,7 +192,8 @@ def load(running: Running, work: str | tuple, clients: int, seconds: float, rate
     -------
     dict
         ``rps`` accepted per second, ``refused`` per second, and of both the times in ms: ``ok``, ``busy`` (arrays);
-        ``core``: the server's core ms for each answer, of either kind.
+        ``core``: the server's core ms for each answer, of either kind; ``answers``: of either kind, with those of the
+        first second, which the others leave out.
     """
     path, body = WORK[work] if isinstance(work, str) else work
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
@@ -218,6 +222,7 @@ def load(running: Running, work: str | tuple, clients: int, seconds: float, rate
         "ok": times["OK"],
         "busy": times["BUSY"],
         "core": used / max(answers, 1) * 1e3,
+        "answers": answers,
     }
 
 
@@ -305,32 +310,61 @@ def overload(running: Running, seconds: float, places: int) -> list[str]:
     return lines
 
 
-def memory(running: Running, requests: int, minutes: float) -> tuple[int, list[str]]:
-    """Resident memory while many requests are answered, every text another; how many there were, and the table."""
-    lines = ["| requests answered | memory MB |", "|---:|---:|", f"| 0 | {running.memory():.0f} |"]
-    done, began = 0, time.monotonic()
+def memory(running: Running, requests: int, minutes: float, tell=lambda done, table: None) -> None:
+    """Resident memory while many requests are answered, every text another.
+
+    Parameters
+    ----------
+    tell : callable
+        Takes the requests so far and the table, whenever it has grown: a run that is stopped leaves what it found.
+    """
+    step, began, done = min(SAMPLED, max(1, requests // 10)), time.monotonic(), 0
+    lines = ["| requests answered | minutes | memory MB |", "|---:|---:|---:|", f"| 0 | 0 | {running.memory():.0f} |"]
+    wanted = step
     while done < requests and time.monotonic() < began + 60 * minutes:
-        done += len(load(running, VARIED, 16, 10)["ok"])
-        share = max(done / requests, (time.monotonic() - began) / (60 * minutes))
-        if share >= (len(lines) - 2) / 10 or share >= 1:
-            lines.append(f"| {done:,} | {running.memory():.0f} |")
+        # No more clients than there are places, so that every answer is an accepted one.
+        found = load(running, VARIED, 8, min(20, 60 * minutes))
+        if len(found["busy"]):
+            raise SystemExit("requests were refused; fewer clients must be used")
+        done += found["answers"]
+        if done >= wanted or time.monotonic() >= began + 60 * minutes:
+            wanted = done - done % step + step
+            lines.append(f"| {done:,} | {(time.monotonic() - began) / 60:.1f} | {running.memory():.0f} |")
             click.echo(lines[-1], err=True)
-    return done, lines
+            tell(done, lines)
+
+
+def write_memory(done: int, table: list[str]) -> None:
+    """Put the table of `memory` into the results, in place of the one before."""
+    rest = RESULTS.read_text(encoding="utf-8").split(MEMORY)[0].rstrip() if RESULTS.exists() else "## Under load"
+    lines = [rest, "", f"{MEMORY} over {done:,} requests, each with another text", "", *table]
+    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 @click.command()
 @click.option("--seconds", type=float, default=5, show_default=True, help="Length of one measurement.")
 @click.option("--requests", type=int, default=0, help="Watch the memory over so many requests.  [default: not at all]")
 @click.option("--minutes", type=float, default=45, show_default=True, help="At most so long for these.")
+@click.option("--only-memory", is_flag=True, help="Watch the memory, and measure nothing else.")
 @click.option("--database-url", default="", help="Another database for the grid, such as a PostgreSQL.")
 @click.option("--serve", "served", default="", hidden=True)
-def main(seconds, requests, minutes, database_url, served):
+def main(seconds, requests, minutes, only_memory, database_url, served):
     """Measure the service under load."""
     if served:
         serve(served)
         return
     if not shutil.which("wrk"):
         raise click.ClickException("wrk is not installed (Debian: apt install wrk)")
+    if not only_memory:
+        measure(seconds, database_url)
+    if requests:
+        with tempfile.TemporaryDirectory() as name, Running(Path(name)) as running:
+            memory(running, requests, minutes, write_memory)
+    click.echo(f"Written to {RESULTS}", err=True)
+
+
+def measure(seconds: float, database_url: str) -> None:
+    """Everything but the memory."""
     from moderation.settings import Settings
 
     sections, settings = [], Settings()
@@ -348,10 +382,6 @@ def main(seconds, requests, minutes, database_url, served):
             with Running(folder, database_url=database_url) as running:
                 title = {"postgresql": "PostgreSQL"}.get(re.split(r"[+:]", database_url)[0], database_url)
                 sections.append((title, grid(running, seconds, [SCORES, *STORED])))
-        if requests:
-            with Running(folder) as running:
-                done, table = memory(running, requests, minutes)
-            sections.append((f"Memory over {done:,} requests, each with another text", table))
     averages.append(os.getloadavg()[0])
     lines = [
         "## Under load",
@@ -365,8 +395,10 @@ def main(seconds, requests, minutes, database_url, served):
     ]
     for title, table in sections:
         lines += ["", f"### {title}", "", *table]
-    (HERE / "load.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    click.echo(f"Written to {HERE / 'load.md'}", err=True)
+    # The memory takes long to measure: what was found last stands until somebody asks for it again.
+    _, title, table = RESULTS.read_text(encoding="utf-8").partition(MEMORY) if RESULTS.exists() else ("", "", "")
+    lines += ["", title + table.rstrip()] if title else []
+    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from benchmarks import figures
 from moderation import registry, shipped, training
 
 CORPUS = "wikipedia_talk"
@@ -58,9 +59,7 @@ def main(corpora, write):
         found = "\n\n".join(example(corpora, Path(folder), threshold) for threshold in THRESHOLDS)
     click.echo(found)
     if write:
-        text = DOCUMENT.read_text(encoding="utf-8")
-        before, rest = text.split(BEGIN)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{found}\n\n{rest[rest.index(END) :]}", encoding="utf-8")
+        figures.put(DOCUMENT, BEGIN, END, found)
 
 
 if __name__ == "__main__":

@@ -810,6 +810,8 @@ def ready():
     except ModelError:
         status, told["model"] = "no_model", None
     told["problem"] = serving.problem or None
+    # No reason to send nobody here any more: what needs no storing goes on.
+    told["database"] = "damaged: restore a backup" if store.seen_damaged(current_app.extensions["engine"]) else None
     if auth.caller() is None:
         told = {}
     return respond(200 if status == "ready" else 503, {"status": status, **told})
@@ -832,6 +834,7 @@ _ID = {
     "schema": {"type": "string", "minLength": 1, "maxLength": ID_LIMIT, "pattern": r"^[^\u0000]*$"},
     "example": "c-17",
 }
+_KEYED: list[dict[str, list[str]]] = [{"key": []}, {"bearer": []}]
 _NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 _METRIC = f"({'|'.join(METRICS)})"
 _THRESHOLD = rf"^\s*(maximum|minimum)\s+{_METRIC}\s*@\s*{_METRIC}\s*(>=|<=)\s*{_NUMBER}\s*$"
@@ -862,6 +865,9 @@ def openapi_document() -> dict:
     def problem(description):
         return answer(description, ref("Problem"), "application/problem+json")
 
+    def optional(name, place, schema, example, **more):
+        return {"name": name, "in": place, "required": False, "schema": schema, "example": example, **more}
+
     def get(operation, summary, *, secured=False, parameters=(), **more):
         return {
             "get": {
@@ -869,7 +875,7 @@ def openapi_document() -> dict:
                 "summary": summary,
                 "parameters": list(parameters),
                 "responses": {"200": answer("As asked.", {"type": "object"}), **more},
-                "security": [{"key": []}, {"bearer": []}] if secured else [],
+                "security": _KEYED if secured else [],
             }
         }
 
@@ -879,13 +885,8 @@ def openapi_document() -> dict:
     }
 
     def erase(operation, summary, parameter):
-        by = {
-            "name": "by",
-            "in": "query",
-            "required": False,
-            "schema": {"type": "string", "minLength": 1, "maxLength": WHO_LIMIT, "pattern": r"^[^\u0000]*$"},
-            "example": "editor",
-        }
+        who = {"type": "string", "minLength": 1, "maxLength": WHO_LIMIT, "pattern": r"^[^\u0000]*$"}
+        by = optional("by", "query", who, "editor")
         return {
             "operationId": operation,
             "summary": summary,
@@ -897,7 +898,7 @@ def openapi_document() -> dict:
                 "404": problem("There is nothing to erase."),
                 "422": problem("`by` is empty or too long."),
             },
-            "security": [{"key": []}, {"bearer": []}],
+            "security": _KEYED,
         }
 
     return {
@@ -914,16 +915,15 @@ def openapi_document() -> dict:
                     "summary": "Score one comment, or up to 500",
                     "description": 'One comment is answered with one verdict, `{"comments": [...]}` with '
                     '`{"comments": [...]}` in the same order; there each item succeeds or fails alone.',
-                    "security": [{"key": []}, {"bearer": []}],
+                    "security": _KEYED,
                     "parameters": [
-                        {
-                            "name": limits.HEADER,
-                            "in": "header",
-                            "required": False,
-                            "description": "Time for the request; what is not scored by then is told as such.",
-                            "schema": {"type": "integer", "minimum": 1, "maximum": limits.LONGEST},
-                            "example": 500,
-                        }
+                        optional(
+                            limits.HEADER,
+                            "header",
+                            {"type": "integer", "minimum": 1, "maximum": limits.LONGEST},
+                            500,
+                            description="Time for the request; what is not scored by then is told as such.",
+                        )
                     ],
                     "requestBody": {
                         "required": True,
@@ -971,16 +971,15 @@ def openapi_document() -> dict:
                     "operationId": "decide",
                     "summary": "Decide a comment from outside the desk, or undo what was decided",
                     "description": "With the header Idempotency-Key the same request twice is one decision.",
-                    "security": [{"key": []}, {"bearer": []}],
+                    "security": _KEYED,
                     "parameters": [
                         _ID,
-                        {
-                            "name": "Idempotency-Key",
-                            "in": "header",
-                            "required": False,
-                            "schema": {"type": "string", "minLength": 1, "maxLength": ID_LIMIT},
-                            "example": "2f1c9d30-7b5e-4f9e-9a51-6f0e8c2f4a11",
-                        },
+                        optional(
+                            "Idempotency-Key",
+                            "header",
+                            {"type": "string", "minLength": 1, "maxLength": ID_LIMIT},
+                            "2f1c9d30-7b5e-4f9e-9a51-6f0e8c2f4a11",
+                        ),
                     ],
                     "requestBody": {
                         "required": True,
@@ -1003,13 +1002,12 @@ def openapi_document() -> dict:
                 "The model's card, or the best thresholds for a requirement",
                 secured=True,
                 parameters=[
-                    {
-                        "name": "threshold",
-                        "in": "query",
-                        "required": False,
-                        "schema": {"type": "string", "pattern": _THRESHOLD},
-                        "example": "maximum recall @ precision >= 0.9",
-                    }
+                    optional(
+                        "threshold",
+                        "query",
+                        {"type": "string", "pattern": _THRESHOLD},
+                        "maximum recall @ precision >= 0.9",
+                    )
                 ],
                 **refusal,
                 **{"400": problem("The query cannot be read."), "503": problem("No model is loaded.")},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from flask import Flask
 from sqlalchemy import Engine
 
@@ -22,6 +24,7 @@ from moderation import (
     pages,
     perspective,
     problems,
+    retraining,
     rollout,
     simulation,
     store,
@@ -32,6 +35,8 @@ from moderation.recent import Recent
 from moderation.registry import ModelError, Serving
 from moderation.scorer import Scorer
 from moderation.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 #: Of every answer, unless a view gives its own.
 HEADERS = {
@@ -99,6 +104,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     else:
         with store.writing(engine) as session:
             demonstration.end(session)
+    _reconcile(engine, settings)
     app.wsgi_app = perspective.KeyFromQuery(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
@@ -108,6 +114,17 @@ def _protect(response):
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     return response
+
+
+def _reconcile(engine: Engine, settings: Settings) -> None:
+    """Log the active version where a promotion was cut off between activating and logging it."""
+    with store.reading(engine) as session:
+        if retraining.unlogged(session, settings.models) is None:
+            return
+    with store.writing(engine) as session:
+        row = retraining.reconcile(session, settings.models)
+    if row is not None:
+        _log.warning("%s is active and was not logged as such; it is now, as made active by %s", row.version, row.who)
 
 
 def _demonstrate(app: Flask, engine: Engine) -> None:

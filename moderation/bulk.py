@@ -120,8 +120,8 @@ def score_file(
 
 def score_rows(scorer: Scorer, rows: Sequence[Row]) -> Lines:
     """Scores of at most `BATCH` rows."""
-    good = [index for index, (_, comment) in enumerate(rows) if comment is not None]
-    found, statuses = scorer.probabilities_and_statuses([rows[index][1] for index in good])
+    good = {index: comment for index, (_, comment) in enumerate(rows) if comment is not None}
+    found, statuses = scorer.probabilities_and_statuses(list(good.values()))
     flags = scorer.flags(found)
     values = {
         index: (scores, flagged)

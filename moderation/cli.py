@@ -293,6 +293,10 @@ def serve(host, port, model):
     try:
         app = create_app(settings)
     except SQLAlchemyError as error:
+        if store.is_damage(error):
+            raise click.ClickException(
+                f"the database is damaged ({logs.describe(error)}); restore a backup, as docs/operate.md says"
+            ) from None
         raise click.ClickException(
             f"the database cannot be used ({logs.describe(error)}); 'python -m moderation doctor' says more"
         ) from None
@@ -418,9 +422,7 @@ def train(paths, from_scratch, name, promote, force, skip_bad_rows, seed, models
             retraining.promote(session, models, made.version, "command line")
             session.commit()
     else:
-        from moderation.registry import activate
-
-        activate(models, made.version)
+        _activate(models, made.version)
     click.echo(f"{made.version} is active")
 
 
@@ -609,10 +611,28 @@ def models_list(models):
 @click.option("--models", type=click.Path(path_type=Path), default=None, help="Folder of the model versions.")
 def models_activate(version, models):
     """Make VERSION the one to serve; running services take it up."""
-    from moderation.registry import activate
-
-    activate(models or Settings().models, version)
+    _activate(models or Settings().models, version)
     click.echo(f"{version} is active")
+
+
+def _activate(models, version):
+    """Make a version active; and log it, where that is this installation's and its database is there."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from moderation import logs, registry, retraining, store
+
+    registry.activate(models, version)
+    settings = Settings()
+    try:
+        url = make_url(settings.database_url)
+        absent = url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
+        if absent or Path(models).resolve() != settings.models.resolve():
+            return
+        with store.writing(store.connect(settings.database_url)) as session:
+            retraining.reconcile(session, settings.models, "command line")
+    except SQLAlchemyError as error:
+        click.echo(f"Not logged ({logs.describe(error)}); the service's next start will log it", err=True)
 
 
 @main.group("keys")

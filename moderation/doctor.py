@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,7 +21,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from moderation import logs, registry, store
+from moderation import logs, registry, retraining, store
 from moderation.comments import Comment
 from moderation.registry import ModelError
 from moderation.scorer import Scorer
@@ -124,14 +124,18 @@ def _database(settings: Settings) -> Iterator[Finding]:
     try:
         engine = store.connect(settings.database_url)
         with engine.connect() as connection:
-            yield from _schema(connection, shown)
+            current = yield from _schema(connection, shown)
             if engine.dialect.name == "sqlite":
                 [verdict] = connection.execute(text("PRAGMA quick_check(1)")).scalars()
                 if verdict != "ok":
-                    yield Finding("database", BAD, f"{shown} is damaged", "Restore a backup; docs/operate.md says how")
+                    yield Finding("database", BAD, f"{shown} is damaged", _RESTORE)
             else:
                 yield from _clock(connection)
-        yield from _keys(engine, settings)
+        if current:
+            yield from _activation(engine, settings)
+            yield from _keys(engine, settings)
+    except store.Damaged as error:
+        yield Finding("database", BAD, f"{shown} is damaged ({logs.describe(error)})", _RESTORE)
     except (SQLAlchemyError, ImportError) as error:
         yield Finding(
             "database",
@@ -141,7 +145,11 @@ def _database(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _schema(connection, shown) -> Iterator[Finding]:
+_RESTORE = "Restore a backup; docs/operate.md says how"
+
+
+def _schema(connection, shown) -> Generator[Finding, None, bool]:
+    """What is to be said of the version; whether it is this program's."""
     found = MigrationContext.configure(connection).get_current_revision()
     script = ScriptDirectory(str(Path(store.__file__).parent / "migrations"))
     wanted = script.get_current_head()
@@ -158,6 +166,19 @@ def _schema(connection, shown) -> Iterator[Finding]:
             BAD,
             f"{shown} is of a version ({found}) that this program does not know",
             "Start the newer program that made it, or restore a backup from before",
+        )
+    return found == wanted
+
+
+def _activation(engine: Engine, settings: Settings) -> Iterator[Finding]:
+    with Session(engine) as session:
+        version = retraining.unlogged(session, settings.models)
+    if version is not None:
+        yield Finding(
+            "model",
+            WARNING,
+            f"{version} is active, and the log of activations does not say so: whoever promoted it was cut off",
+            "The next start logs it; to go back: python -m moderation models activate VERSION",
         )
 
 
@@ -267,7 +288,8 @@ def running(url: str) -> Iterator[Finding]:
         Its address.
     """
     try:
-        with urllib.request.urlopen(f"{url.rstrip('/')}/ready", timeout=10) as reply:  # nosec B310: the operator's own
+        # The operator's own address.
+        with urllib.request.urlopen(f"{url.rstrip('/')}/ready", timeout=10) as reply:  # nosec B310
             date = parsedate_to_datetime(reply.headers["Date"])
     except (OSError, ValueError) as error:
         yield Finding("service", BAD, f"{url} does not answer as it should ({error})", "Start it; its log says more")

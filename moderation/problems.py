@@ -10,6 +10,13 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from moderation import store
+
+DAMAGED = (
+    "The database is damaged; nothing of this request was stored. Stop the service and restore a backup, as "
+    "docs/operate.md says. What needs no storing goes on"
+)
+
 
 class FieldError(BaseModel):
     """What is wrong with one field."""
@@ -61,6 +68,8 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(PoolTimeout)
     def on_database_error(error):
         app.logger.error("the database did not do what was asked", exc_info=error)
+        if isinstance(error, store.Damaged):
+            return respond_problem(Problem(status=503, title="Database damaged", detail=DAMAGED))
         detail = "The database cannot be reached or written; nothing of this request was stored. The log says more"
         return respond_problem(Problem(status=503, title="Database unavailable", detail=detail), {"Retry-After": "5"})
 

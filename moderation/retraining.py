@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from moderation.dataset import Dataset
 
 SILENT = timedelta(minutes=10)  #: after which a process that does not report is taken for dead
+UNKNOWN = "unknown"  #: stands in the log for whoever made a version active that was found so
 
 
 class Busy(Exception):
@@ -246,6 +247,8 @@ def roll_back(session: Session, models: Path, who: str) -> ActivationRow:
     ModelError
         Also when there is none.
     """
+    _serialise(session)
+    reconcile(session, models)
     before = previous(session, models)
     if before is None:
         raise registry.ModelError("no version was active before this one")
@@ -265,15 +268,54 @@ def previous(session: Session, models: Path) -> str | None:
 
 
 def _activate(session, models, version, who, action):
-    # One after the other, or the log would say another version than the one that is active.
+    _serialise(session)
+    reconcile(session, models)
+    row = ActivationRow(version=version, previous=_logged(session), action=action, who=who)
+    session.add(row)
+    session.flush()
+    # Last, so that a version that cannot be made active is not logged. A process that is killed before it has
+    # committed leaves one active that is not: see `reconcile`.
+    registry.activate(models, version)
+    return row
+
+
+def _serialise(session):
+    """One after the other, or the log would say another version than the one that is active."""
     session.connection()  # where SQLite locks
     if session.get_bind().dialect.name == "postgresql":
         session.execute(store.sql("LOCK TABLE activation IN EXCLUSIVE MODE"))
-    row = ActivationRow(version=version, previous=registry.active(models), action=action, who=who)
+
+
+def _logged(session):
+    """The version that is active as the log has it."""
+    newest = select(ActivationRow.version).order_by(ActivationRow.id.desc()).limit(1)
+    return session.scalar(newest) or registry.DEFAULT
+
+
+def unlogged(session: Session, models: Path) -> str | None:
+    """The active version where the log says another; None where they agree, or none can be made out.
+
+    That is what a process leaves that was killed while it promoted, and ``models activate`` without the database.
+    """
+    try:
+        active = registry.active(models)
+    except registry.ModelError:
+        return None  # damaged or gone: said wherever models are looked at
+    return active if active != _logged(session) else None
+
+
+def reconcile(session: Session, models: Path, who: str = UNKNOWN) -> ActivationRow | None:
+    """Log the active version where the log says another, so that it tells what is served and can be rolled back.
+
+    Needs a writing session. Whoever is promoting at the same time is waited for.
+    """
+    _serialise(session)
+    active = unlogged(session, models)
+    if active is None:
+        return None
+    row = ActivationRow(version=active, previous=_logged(session), action="promote", who=who)
     session.add(row)
     session.flush()
-    # Last, so that nothing is active that was not logged.
-    registry.activate(models, version)
     return row
 
 

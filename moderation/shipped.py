@@ -220,7 +220,8 @@ def starter_any_label(test, model, recipe) -> dict:
     scored = np.isfinite(found).all(axis=1)
     truth = rows[list(LABELS)].to_numpy(dtype=float)[scored]
     known = anylabel.Rows(found[scored], truth, np.ones(len(truth)), np.zeros(len(truth), dtype=np.int64))
-    return anylabel.measure(known, *recipe.rates(anylabel.ARTICLE), model.any_label[anylabel.ARTICLE])
+    rates, any_rate = recipe.rates(anylabel.ARTICLE)
+    return anylabel.measure(known, rates, any_rate, model.any_label[anylabel.ARTICLE])
 
 
 def never_trained_any_label(corpora: Path, model) -> dict:

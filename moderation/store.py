@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -39,6 +40,7 @@ from sqlalchemy import (
 from sqlalchemy import text as sql
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, joinedload, mapped_column, relationship
 
 from moderation.comments import ID_LIMIT, LABELS, Article
@@ -624,7 +626,33 @@ def connect(url: str, **options) -> Engine:
     engine = create_engine(database(url), pool_pre_ping=True, hide_parameters=True, **options)
     if engine.dialect.name == "sqlite":
         _prepare_sqlite(engine)
+
+    @event.listens_for(engine, "handle_error")
+    def on_error(context):
+        if is_damage(context.original_exception):
+            _damaged.add(engine)
+            raise Damaged(None, None, context.original_exception)
+
     return engine
+
+
+class Damaged(OperationalError):
+    """What the database has on its disk is no longer what it wrote; a backup has to be restored."""
+
+
+_damaged: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+def is_damage(error: BaseException | None) -> bool:
+    """Whether a driver's error, or SQLAlchemy's of it, says that the database is damaged."""
+    error = getattr(error, "orig", None) or error
+    name, state = getattr(error, "sqlite_errorname", None) or "", getattr(error, "sqlstate", None)
+    return name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or state in {"XX001", "XX002"}
+
+
+def seen_damaged(engine: Engine) -> bool:
+    """Whether this process has met damage in a database."""
+    return engine in _damaged
 
 
 def _prepare_sqlite(engine: Engine) -> None:

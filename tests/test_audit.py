@@ -6,7 +6,7 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run
 
 _loader = SourceFileLoader("audit", str(ROOT / ".ci" / "audit"))
 audit = module_from_spec(spec_from_loader("audit", _loader))
@@ -41,6 +41,13 @@ def test_what_the_service_says_decides(dependencies, code, said):
 def test_a_service_that_cannot_be_asked_is_neither_a_pass_nor_a_failure(report):
     told, found = audit.audit(answering(report, 1))
     assert found == audit.NOT_AUDITED and "NOT AUDITED" in told and "none known" not in told
+
+
+@pytest.mark.parametrize(("arguments", "code"), [((), 0), (("--strict",), audit.NOT_AUDITED)])
+def test_without_a_network_it_says_so_loudly(arguments, code):
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:1", "https_proxy": "http://127.0.0.1:1"}
+    done = run(ROOT / ".ci" / "audit", *arguments, env=nowhere)
+    assert done.returncode == code and "\nNOT AUDITED" in done.stdout and "=" * 50 in done.stdout
 
 
 def test_continuous_integration_runs_it():

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import requests
 from conftest import ROOT, Server, admin, run, until
+from desk import Person, first_admin
 
 from moderation import registry, retraining, store
 
@@ -140,18 +141,23 @@ def test_two_processes_promote_at_once(tmp_path):
     assert not list(tmp_path.glob(".active-*"))
 
 
-def test_killed_while_migrating_the_next_start_finishes(tmp_path):
+def kill_while_migrating(url, pause):
+    """Kill a process that migrates a database after some seconds, and migrate it again; whether it was at work."""
     code = "import sys; from moderation import store; print('ready', flush=True); store.migrate(sys.argv[1])"
+    process = python(code, url, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process.stdout.readline()
+    time.sleep(pause)
+    at_work = process.poll() is None
+    process.kill()
+    process.wait()
+    store.migrate(url)
+    return at_work
+
+
+def test_killed_while_migrating_the_next_start_finishes(tmp_path):
     stopped_in_the_middle = 0
     for number, pause in enumerate((0.0, 0.02, 0.05, 0.1, 0.2, 0.4)):
-        url = f"sqlite:///{tmp_path / f'{number}.sqlite'}"
-        process = python(code, url, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        process.stdout.readline()
-        time.sleep(pause)
-        stopped_in_the_middle += process.poll() is None
-        process.kill()
-        process.wait()
-        store.migrate(url)
+        stopped_in_the_middle += kill_while_migrating(f"sqlite:///{tmp_path / f'{number}.sqlite'}", pause)
         with sqlite3.connect(tmp_path / f"{number}.sqlite") as connection:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
             assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
@@ -160,18 +166,11 @@ def test_killed_while_migrating_the_next_start_finishes(tmp_path):
 
 
 def test_killed_while_migrating_postgresql_the_next_start_finishes(postgresql):
-    code = "import sys; from moderation import store; print('ready', flush=True); store.migrate(sys.argv[1])"
     stopped_in_the_middle = 0
     for number, pause in enumerate((0.2, 0.3, 0.45, 0.6)):
         admin(postgresql, f"CREATE DATABASE killed{number}")
         url = f"postgresql://moderation@/killed{number}?host={postgresql}"
-        process = python(code, url, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        process.stdout.readline()
-        time.sleep(pause)
-        stopped_in_the_middle += process.poll() is None
-        process.kill()
-        process.wait()
-        store.migrate(url)
+        stopped_in_the_middle += kill_while_migrating(url, pause)
         engine = store.connect(url)
         with engine.connect() as connection:
             assert connection.execute(store.sql("SELECT count(*) FROM alembic_version")).scalar() == 1
@@ -205,6 +204,79 @@ def test_what_is_promoted_at_once_is_logged_as_it_came(engine, tmp_path):
         log = list(reversed(retraining.activations(session)))
     assert len(log) == 20 and log[-1].version == registry.active(tmp_path)
     assert [row.previous for row in log] == ["default", *(row.version for row in log[:-1])]
+
+
+def log_of_activations(url):
+    engine = store.connect(url)
+    with store.reading(engine) as session:
+        found = [(row.version, row.previous, row.who) for row in reversed(retraining.activations(session))]
+    engine.dispose()
+    return found
+
+
+def test_killed_between_activating_and_logging_the_next_start_logs_it(postgresql, models, stored, tmp_path):
+    """The wire to the database is held as the promotion commits: its version is active, and nobody has logged it."""
+    admin(postgresql, "CREATE DATABASE promoted TEMPLATE empty")
+    registry.save(models, "second", stored.model, {**stored.card, "version": "second"})
+    direct, wire = f"postgresql://moderation@/promoted?host={postgresql}", Wire(postgresql / ".s.PGSQL.5432")
+    url = f"postgresql://moderation@127.0.0.1:{wire.port}/promoted"
+    env = {"MODERATION_DATABASE_URL": url, "MODERATION_MODELS": str(models)}
+    server = Server(tmp_path, env=env)
+    person = first_admin(server)
+    token = person.token("/desk/models")
+    wire.hold = lambda data: b"COMMIT" in data and (models / "active").exists()
+
+    def promote():
+        with contextlib.suppress(requests.RequestException):
+            person.post("/desk/models/versions/second/promote", {"csrf_token": token}, page="/desk/models")
+
+    sender = threading.Thread(target=promote)
+    sender.start()
+    assert wire.held.wait(30)
+    server.process.kill()
+    server.process.wait()
+    sender.join()
+    wire.cut()
+    assert registry.active(models) == "second" and log_of_activations(direct) == []
+    doctor = run("-m", "moderation", "doctor", env={**env, "MODERATION_DATABASE_URL": direct})
+    assert "second is active, and the log of activations does not say so" in doctor.stdout
+    wire.whole, wire.hold = True, lambda data: False
+    server = Server(tmp_path, env=env)
+    try:
+        assert log_of_activations(direct) == [("second", "default", "unknown")]
+        assert server.score(text=ABUSE)["model"] == "second"
+        page = Person(server)
+        page.log_in("admin")
+        rolled = page.post("/desk/models/rollback", page="/desk/models").text
+        assert "Rolled back: default is active again" in rolled
+        assert [version for version, *_ in log_of_activations(direct)] == ["second", "default"]
+    finally:
+        server.stop()
+        wire.listener.close()
+
+
+def test_killed_as_the_log_of_activations_is_committed(models, stored, tmp_path):
+    """The same in a file of SQLite; the process ends itself at that moment."""
+    registry.save(models, "second", stored.model, {**stored.card, "version": "second"})
+    url = f"sqlite:///{tmp_path / 'test.sqlite'}"
+    store.migrate(url)
+    code = (
+        "import os, signal, sys; from pathlib import Path; from sqlalchemy import event\n"
+        "from moderation import retraining, store\n"
+        "engine = store.connect(sys.argv[1])\n"
+        "with store.writing(engine) as session:\n"
+        "    retraining.promote(session, Path(sys.argv[2]), 'second', 'Lea')\n"
+        "    event.listen(engine, 'commit', lambda connection: os.kill(os.getpid(), signal.SIGKILL))\n"
+    )
+    assert python(code, url, models).wait() == -signal.SIGKILL
+    assert registry.active(models) == "second" and log_of_activations(url) == []
+    env = {"MODERATION_MODELS": str(models)}
+    Server(tmp_path, env=env).stop()
+    assert log_of_activations(url) == [("second", "default", "unknown")]
+    with store.writing(store.connect(url)) as session:
+        assert retraining.reconcile(session, models) is None  # once, however often it is started
+    done = run("-m", "moderation", "models", "activate", "default", env={**env, "MODERATION_DATABASE_URL": url})
+    assert done.returncode == 0 and log_of_activations(url)[1:] == [("default", "second", "command line")]
 
 
 # ---------------------------------------------------------------------------------------- disk and database
@@ -273,6 +345,7 @@ class Wire:
 
     def __init__(self, path):
         self.path, self.whole, self.ends = path, True, []
+        self.hold, self.held = lambda data: False, threading.Event()  # what is not to be sent on; whether it came
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -295,6 +368,9 @@ class Wire:
     def _carry(self, source, target):
         try:
             while data := source.recv(65536):
+                if self.hold(data):
+                    self.held.set()
+                    continue
                 target.sendall(data)
         except OSError:
             pass
@@ -331,6 +407,51 @@ def test_a_database_that_goes_and_comes_back(postgresql, tmp_path):
     finally:
         server.stop()
         wire.listener.close()
+
+
+def damage(path, *names):
+    """Overwrite the first pages of tables and indexes in a file of SQLite that nobody has open."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        [size] = connection.execute("PRAGMA page_size").fetchone()
+        pages = dict(connection.execute("SELECT name, rootpage FROM sqlite_schema"))
+    with open(path, "r+b") as file:
+        for name in names:
+            file.seek((pages[name] - 1) * size)
+            file.write(b"\xff" * size)
+
+
+def test_a_damaged_database_is_told_and_scoring_goes_on(tmp_path):
+    path = tmp_path / "test.sqlite"
+    store.migrate(f"sqlite:///{path}")
+    damage(path, "comment", "sqlite_autoindex_comment_1")
+    # Without the demonstration, which would meet the damage before it serves.
+    server = Server(tmp_path, env={"MODERATION_DEMONSTRATION": "false"})
+    try:
+        for reply in (
+            server.post("/score", {"id": "meanwhile", "text": ABUSE, "queue": True}),
+            server.get("/comments/before"),
+        ):
+            assert reply.status_code == 503 and reply.headers["Content-Type"] == "application/problem+json"
+            assert reply.json()["title"] == "Database damaged" and "restore a backup" in reply.json()["detail"]
+        page = server.get("/comments/before", headers={"Accept": "text/html"})
+        assert page.status_code == 503 and "<h1>Database damaged</h1>" in page.text and "restore a backup" in page.text
+        asked = {"comment": {"text": ABUSE}, "attributeScores": {"TOXICITY": {"summaryScore": {"value": 1}}}}
+        reply = server.post("/v1alpha1/comments:suggestscore", asked)
+        assert reply.status_code == 503 and reply.json()["error"]["status"] == "UNAVAILABLE"
+        assert "restore a backup" in reply.json()["error"]["message"]
+        assert server.post("/score", {"text": ABUSE}).json()["status"] == "scored"
+        asked = {"comment": {"text": ABUSE}, "requestedAttributes": {"TOXICITY": {}}}
+        assert server.post("/v1alpha1/comments:analyze", asked).status_code == 200
+        ready = server.get("/ready")
+        assert ready.status_code == 200 and "restore a backup" in ready.json()["database"]
+        doctor = run("-m", "moderation", "doctor", env=server.env)
+        assert doctor.returncode == 1 and "is damaged" in doctor.stdout and "Restore a backup" in doctor.stdout
+        assert "SQLITE_CORRUPT" in server.log.read_text() and ABUSE not in server.log.read_text()
+    finally:
+        server.stop()
+    path.write_bytes(b"no database at all" * 100)
+    with pytest.raises(RuntimeError, match="the database is damaged.*SQLITE_NOTADB.*restore a backup"):
+        Server(tmp_path)
 
 
 def test_without_its_database_the_service_says_why_it_does_not_start(tmp_path):

@@ -30,7 +30,7 @@ def add_label(name: str) -> None:
     changed, found = re.subn(r"reason IS NULL OR reason IN \([^)]*\)", known, table)
     if found != 1:
         raise RuntimeError("the table of decisions is not as it should be")
-    version = connection.exec_driver_sql("PRAGMA schema_version").scalar()
+    version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
     connection.exec_driver_sql("PRAGMA writable_schema = ON")
     connection.exec_driver_sql("UPDATE sqlite_schema SET sql = ? WHERE name = 'decision'", (changed,))
     connection.exec_driver_sql(f"PRAGMA schema_version = {version + 1}")

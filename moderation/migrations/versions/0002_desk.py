@@ -297,8 +297,8 @@ def upgrade():
     sqlite = op.get_bind().dialect.name == "sqlite"
     for statement in _SEARCH_SQLITE if sqlite else _SEARCH_POSTGRESQL:
         op.execute(statement)
-    for table in APPEND_ONLY:
-        for statement in _append_only_sqlite(table) if sqlite else _append_only_postgresql(table):
+    for name in APPEND_ONLY:
+        for statement in _append_only_sqlite(name) if sqlite else _append_only_postgresql(name):
             op.execute(statement)
 
 
@@ -321,7 +321,7 @@ def downgrade():
             table.drop_column(name)
         table.drop_column("erasure_id")
     op.drop_column("article", "section")
-    for table in (
+    for name in (
         "suggestion",
         "decision",
         "item",
@@ -337,7 +337,7 @@ def downgrade():
         "erasure",
         "activation",
     ):
-        op.drop_table(table)
+        op.drop_table(name)
     if not sqlite:
         op.execute("DROP FUNCTION append_only")
 
