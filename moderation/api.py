@@ -508,6 +508,7 @@ class _Articles:
         self._engine = engine
         self._session: Session | None = None
         self.new: dict[str, tuple[Article, str]] = {}
+        self._found: dict[str, tuple[Article, str]] = {}
 
     def __enter__(self):
         return self
@@ -517,14 +518,16 @@ class _Articles:
             self._session.close()
 
     def find(self, id: str) -> tuple[Article, str]:
-        if id in self.new:
-            return self.new[id]
+        known = self.new.get(id) or self._found.get(id)
+        if known is not None:
+            return known
         if self._session is None:
             self._session = Session(self._engine, expire_on_commit=False)
         row = self._session.get(store.ArticleRow, id)
         if row is None:
             raise UnknownArticle("is not known; send its title and body once")
-        return Article(row.title, row.body), row.section
+        self._found[id] = Article(row.title, row.body), row.section
+        return self._found[id]
 
     def add(self, id: str, article: Article, section: str) -> str:
         """Take an article; its section, which need not be sent again."""

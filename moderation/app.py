@@ -30,6 +30,7 @@ from moderation import (
     store,
     tuning,
 )
+from moderation.ledger import Ledger
 from moderation.queue import Policy
 from moderation.recent import Recent
 from moderation.registry import ModelError, Serving
@@ -85,6 +86,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     # Going over all scores takes most of a second where there are hundreds of thousands.
     app.extensions["drift"] = Recent("drift", engine, simulation.weekly, every=60.0, aside=True)
     app.extensions["sections"] = Recent("sections", engine, simulation.sections, every=60.0, aside=True)
+    app.extensions["ledger"] = Ledger()
     limits.init_app(app, settings)
     app.register_blueprint(api.blueprint)
     app.register_blueprint(pages.blueprint)
@@ -107,6 +109,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     _reconcile(engine, settings)
     app.wsgi_app = perspective.KeyFromQuery(app.wsgi_app)  # type: ignore[method-assign]
     return app
+
+
+def prepare(app: Flask) -> float:
+    """Read what the desk's first visitor would have to wait for, and keep it fresh; seconds until that is due again."""
+    with store.reading(app.extensions["engine"]) as session:
+        app.extensions["ledger"].refresh(session)
+    for name in ("drift", "sections"):
+        app.extensions[name].get()
+    return 300.0
 
 
 def _protect(response):

@@ -276,7 +276,7 @@ def serve(host, port, model):
     from sqlalchemy.orm import Session
 
     from moderation import erasure, logs, outbox, perspective, store
-    from moderation.app import HEADERS, create_app
+    from moderation.app import HEADERS, create_app, prepare
     from moderation.auth import is_loopback
     from moderation.background import Repeating
     from moderation.server import Server
@@ -328,6 +328,7 @@ def serve(host, port, model):
         "Serving model %s on http://%s:%s %s", version, settings.host, server.effective_port, mode
     )
     background = [Repeating("erasure", erasure.Janitor(app.extensions["engine"], settings.retention)).start()]
+    background.append(Repeating("figures", lambda: prepare(app)).start())
     if receiver is not None:
         background.append(Repeating("webhook", outbox.Courier(app.extensions["engine"], receiver)).start())
     try:

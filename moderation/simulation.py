@@ -6,185 +6,25 @@ many others are missed, is estimated: of what was flagged most was decided, of t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import numpy as np
 from sqlalchemy import Integer, and_, case, cast, func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 
+from moderation import ledger
 from moderation.comments import LABELS
-from moderation.learning import final
-from moderation.store import CommentRow, DecisionRow, ItemRow, ScoreRow, now
+from moderation.ledger import STEP, Stream
+from moderation.store import CommentRow, ItemRow, ScoreRow, now
 
 DRAWS = 1000
-LONGEST = 300.0  #: seconds that one decision counts at most; somebody went for a coffee
-
-# ---------------------------------------------------------------------------------------- the newsroom's stream
-
-
-STEP = 0.001  #: to which probabilities of comments are told apart
-
-
-@dataclass(frozen=True)
-class Stream:
-    """The comments of a period as one label sees them: all of them as counts, the decided ones one by one.
-
-    Attributes
-    ----------
-    label, section, model : str
-    days : float
-    probabilities : ndarray of float, shape (n,)
-        By `model`, cut to `STEP`.
-    certain : ndarray of bool, shape (n,)
-        Whether the comments were sure to join the queue (they were flagged), and not only with the audit's probability.
-    day : ndarray of int, shape (n,)
-        Number of the day.
-    numbers : ndarray of int, shape (n,)
-        How many comments of that day have this probability.
-    decided : Decisions
-    seconds : ndarray of float, shape (m,)
-        That decisions took.
-    """
-
-    label: str
-    section: str
-    model: str
-    days: float
-    probabilities: np.ndarray
-    certain: np.ndarray
-    day: np.ndarray
-    numbers: np.ndarray
-    decided: Decisions
-    seconds: np.ndarray
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """The decided comments of a stream.
-
-    Attributes
-    ----------
-    probabilities : ndarray of float, shape (n,)
-    certain : ndarray of bool, shape (n,)
-        As of `Stream`.
-    wrong, right : ndarray of bool, shape (n,)
-        Whether no label applies, and whether this one does.
-    weights : ndarray of float, shape (n,)
-        One over the probability with which the comment joined the queue.
-    """
-
-    probabilities: np.ndarray
-    certain: np.ndarray
-    wrong: np.ndarray
-    right: np.ndarray
-    weights: np.ndarray
-
-
-def stream(session: Session, label: str, model: str, *, section: str = "", days: int = 28) -> Stream:
-    """Read the comments of the last `days` days that a model has scored.
-
-    Parameters
-    ----------
-    model : str
-        Version, as scores name it.
-    section : str
-        Empty for all.
-    """
-    if label not in LABELS:
-        raise ValueError(f"{label!r} is no label; use {', '.join(LABELS)}")
-    end = now()
-    since = end - timedelta(days=days)
-    live = aliased(ScoreRow)
-    column = getattr(ScoreRow, label)
-    wanted = [ScoreRow.model == model, live.live, live.scored >= since, column.is_not(None)]
-    if section:
-        wanted.append(live.section == section)
-    place = _cut(session, column / STEP)
-    certain = case((live.sampling_probability >= 1, 1), else_=0)
-    day = func.date(live.scored)
-    counted = session.execute(
-        select(day, place, certain, func.count(), func.min(live.scored))
-        .select_from(ScoreRow)
-        .join(live, live.revision_id == ScoreRow.revision_id)
-        .where(*wanted)
-        .group_by(day, place, certain)
-    ).all()
-    first = min((row[4] for row in counted), default=since)
-    dates = {date: number for number, date in enumerate(sorted({row[0] for row in counted}))}
-    return Stream(
-        label,
-        section,
-        model,
-        # A service that is a week old has one week's comments, not four.
-        max(1.0, min(float(days), (end - first) / timedelta(days=1))),
-        np.array([row[1] for row in counted], dtype=float) * STEP,
-        np.array([row[2] for row in counted], dtype=bool),
-        np.array([dates[row[0]] for row in counted], dtype=np.int64),
-        np.array([row[3] for row in counted], dtype=np.int64),
-        _decisions(session, label, live, wanted, since),
-        _seconds(session, since),
-    )
-
-
-def _cut(session, value):
-    # PostgreSQL rounds where SQLite cuts off.
-    return cast(value if session.get_bind().dialect.name == "sqlite" else func.floor(value), Integer)
-
-
-def _decisions(session, label, live, wanted, since):
-    second, settling = aliased(ItemRow), aliased(ItemRow)
-    query = (
-        select(
-            getattr(ScoreRow, label).label("probability"),
-            live.sampling_probability,
-            ItemRow.verdict.label("first_verdict"),
-            ItemRow.reason.label("first_reason"),
-            second.verdict.label("second_verdict"),
-            second.reason.label("second_reason"),
-            settling.status.label("settling"),
-            settling.verdict.label("settled_verdict"),
-            settling.reason.label("settled_reason"),
-        )
-        .select_from(ItemRow)
-        .join(live, live.id == ItemRow.score_id)
-        .join(ScoreRow, ScoreRow.revision_id == ItemRow.revision_id)
-        .outerjoin(second, and_(second.pair_id == ItemRow.id, second.source == "double", second.status == "decided"))
-        .outerjoin(
-            settling,
-            and_(settling.pair_id == ItemRow.id, settling.source == "contested", settling.status != "withdrawn"),
-        )
-        .where(
-            ItemRow.status == "decided",
-            ItemRow.entered >= since,
-            ItemRow.source.in_(("flagged", "audit")),
-            *wanted,
-        )
-    )
-    rows = [(row, final(row)) for row in session.execute(query)]
-    rows = [(row, verdict) for row, verdict in rows if verdict is not None]  # contested ones wait
-    sampling = np.array([row.sampling_probability for row, _ in rows], dtype=float)
-    return Decisions(
-        np.array([row.probability for row, _ in rows], dtype=float),
-        sampling >= 1,
-        np.array([verdict == ("approve", None) for _, verdict in rows], dtype=bool),
-        np.array([verdict == ("reject", label) for _, verdict in rows], dtype=bool),
-        1 / np.maximum(sampling, 1e-6),
-    )
-
-
-def _seconds(session, since):
-    query = select(DecisionRow.seconds).where(
-        DecisionRow.at >= since,
-        DecisionRow.seconds.is_not(None),
-        # In disguise: that there is no batch is true of nearly all, and nothing to begin with.
-        func.coalesce(DecisionRow.batch_id, 0) == 0,
-        DecisionRow.comment_id.not_in(select(CommentRow.id).where(CommentRow.invented.is_(True))),
-    )
-    return np.minimum(np.array(session.scalars(query).all(), dtype=float), LONGEST)
-
 
 # ---------------------------------------------------------------------------------------- thresholds
+
+
+def stream(session: Session, label: str, model: str, *, section: str = "") -> Stream:
+    """The comments of the last weeks, all read now; `moderation.ledger.Ledger.stream` with a new ledger."""
+    return ledger.read(session).stream(label, model, section=section)
 
 
 def simulate(found: Stream, thresholds, *, seed: int = 0) -> list[dict]:
@@ -207,10 +47,11 @@ def simulate(found: Stream, thresholds, *, seed: int = 0) -> list[dict]:
         rests on; and ``unseen``, the share of the comments in parts of which nothing was decided.
     """
     rng = np.random.default_rng(seed)
-    flagged = found.certain
-    edges = _quantiles(found.probabilities[flagged], found.numbers[flagged], [0.2, 0.4, 0.6, 0.8])
+    parts = _Parts(found, rng)
     minutes = _minutes(found.seconds, rng)
-    return [_at(found, float(threshold), edges, minutes, rng) for threshold in thresholds]
+    steps = [_step(float(each)) for each in thresholds]
+    days = _per_day(found, steps, rng)
+    return [_at(found, float(each), parts, flags, minutes) for each, flags in zip(thresholds, days, strict=True)]
 
 
 def _quantiles(values, numbers, shares):
@@ -221,27 +62,31 @@ def _quantiles(values, numbers, shares):
     return values[order][np.searchsorted(below, shares)]
 
 
-def _reach(probabilities, threshold):
+def _step(values):
     # To the step, all alike: what was counted as 0.300 reaches a threshold of 0.3.
-    return np.floor(probabilities / STEP + 1e-6) >= np.floor(threshold / STEP + 1e-6)
+    return np.floor(np.asarray(values) / STEP + 1e-6).astype(np.int64)
 
 
-def _at(found, threshold, edges, minutes, rng):
-    flagged, decided_flagged = (_reach(each, threshold) for each in (found.probabilities, found.decided.probabilities))
-    flags = _per_day(found, flagged, rng)
-    wrong, right, unseen = _counts(found, flagged, decided_flagged, edges, rng)
-    _, missed, unseen_below = _counts(found, ~flagged, ~decided_flagged, edges, rng)
+def _at(found, threshold, parts, flags, minutes):
+    step = _step(threshold)
+    wrong, right, unseen = parts.counts(step, above=True)
+    _, missed, unseen_below = parts.counts(step, above=False)
+    number = found.numbers[_step(found.probabilities) >= step].sum()
     with np.errstate(invalid="ignore", divide="ignore"):
-        precision = 1 - wrong / found.numbers[flagged].sum()
+        precision = 1 - wrong / number
         recall = right / (right + missed)
     return {
         "threshold": threshold,
-        "flags": _told(flags),
-        "wrong": _told(wrong / found.days),
-        "missed": _told(missed / found.days),
-        "precision": _told(precision),
-        "recall": _told(recall),
-        "minutes": _told(flags * minutes),
+        **_told(
+            {
+                "flags": flags,
+                "wrong": wrong / found.days,
+                "missed": missed / found.days,
+                "precision": precision,
+                "recall": recall,
+                "minutes": flags * minutes,
+            }
+        ),
         "decided": len(found.decided.weights),
         "unseen": (unseen + unseen_below) / max(1, int(found.numbers.sum())),
     }
@@ -250,41 +95,90 @@ def _at(found, threshold, edges, minutes, rng):
 # Each figure is an array: the estimate first, then `DRAWS` values that its uncertainty allows.
 
 
-def _counts(found, chosen, chosen_decided, edges, rng):
-    """Numbers of wrong and right comments among the chosen; and how many are in parts without any decision."""
-    sums, unseen = [np.zeros(DRAWS + 1), np.zeros(DRAWS + 1)], 0
-    parts = np.where(found.certain, 1 + np.searchsorted(edges, found.probabilities, side="right"), 0)
-    decided = found.decided
-    decided_parts = np.where(decided.certain, 1 + np.searchsorted(edges, decided.probabilities, side="right"), 0)
-    for part in np.unique(parts[chosen]):
-        size = int(found.numbers[chosen & (parts == part)].sum())
-        inside = chosen_decided & (decided_parts == part)
-        n, weights = int(inside.sum()), decided.weights[inside]
-        if n == 0:
-            unseen += size
-        # Audit shares may have changed within the period; that many equal weights would tell as much.
-        effective = weights.sum() ** 2 / (weights**2).sum() if n else 0.0
-        for place, outcome in enumerate((decided.wrong, decided.right)):
-            share = float((weights * outcome[inside]).sum() / weights.sum()) if n else 0.0
-            # Jeffreys' interval: nothing found in twenty does not mean that there is nothing. With every comment
-            # decided there is nothing left to guess.
-            draws = rng.beta(share * effective + 0.5, (1 - share) * effective + 0.5, DRAWS)
-            if n >= size:
-                draws = np.full(DRAWS, share)
-            sums[place] += size * np.concatenate([[share], draws])
-    return *sums, unseen
+class _Parts:
+    """The parts of a stream: how many comments and decisions each has from and below any step of the probability."""
+
+    def __init__(self, found, rng):
+        self.rng = rng
+        self._drawn = {}
+        flagged, decided = found.certain, found.decided
+        edges = _quantiles(found.probabilities[flagged], found.numbers[flagged], [0.2, 0.4, 0.6, 0.8])
+
+        def table(certain, probabilities, weights):
+            """Sums of weights by part, from each step on; the first column holds everything."""
+            part = np.where(certain, 1 + np.searchsorted(edges, probabilities, side="right"), 0)
+            width = round(1 / STEP) + 2
+            cell = part * width + np.minimum(_step(probabilities), width - 1)
+            sums = np.bincount(cell, weights, minlength=6 * width).reshape(6, width)
+            return np.cumsum(sums[:, ::-1], axis=1)[:, ::-1]
+
+        self.sizes = table(flagged, found.probabilities, found.numbers)
+        self.sums = [
+            table(decided.certain, decided.probabilities, weights.astype(float))
+            for weights in (
+                np.ones(len(decided.weights)),
+                decided.weights,
+                decided.weights**2,
+                decided.weights * decided.wrong,
+                decided.weights * decided.right,
+            )
+        ]
+
+    def counts(self, step, *, above):
+        """Numbers of wrong and right comments from a step on, or below it; and how many are in parts without any
+        decision."""
+        found, unseen = [np.zeros(DRAWS + 1), np.zeros(DRAWS + 1)], 0
+        step = min(max(int(step), 0), self.sizes.shape[1] - 1)
+        for part in range(len(self.sizes)):
+            size, n, *weights = (
+                round(each, 6)  # what is left of a sum when all is taken from it again
+                for each in (
+                    float(sums[part, step] if above else sums[part, 0] - sums[part, step])
+                    for sums in (self.sizes, *self.sums)
+                )
+            )
+            if size and not n:
+                unseen += int(size)
+            if size:
+                for sums, drawn in zip(found, self._draws(size, n, *weights), strict=True):
+                    sums += drawn
+        return *found, unseen
+
+    def _draws(self, size, n, total, squares, wrong, right):
+        # Most thresholds cut one part in two and leave the others whole: these are drawn once.
+        key = (size, n, total, squares, wrong, right)
+        if key not in self._drawn:
+            # Audit shares may have changed within the period; that many equal weights would tell as much.
+            effective = total**2 / squares if n else 0.0
+            self._drawn[key] = []
+            for share in (min(1.0, outcome / total) if n else 0.0 for outcome in (wrong, right)):
+                # Jeffreys' interval: nothing found in twenty does not mean that there is nothing. With every comment
+                # decided there is nothing left to guess.
+                draws = self.rng.beta(share * effective + 0.5, (1 - share) * effective + 0.5, DRAWS)
+                if n >= size:
+                    draws = np.full(DRAWS, share)
+                self._drawn[key].append(size * np.concatenate([[share], draws]))
+        return self._drawn[key]
 
 
-def _per_day(found, chosen, rng):
-    """Comments a day, with the spread of days."""
-    total = found.numbers[chosen].sum()
-    value = total / found.days
-    length = int(np.ceil(found.days))
-    if length < 5 or total < 30:  # too few to see how days differ: chance alone
-        return np.concatenate([[value], rng.gamma(total + 0.5, 1 / found.days, DRAWS)])
-    days = np.bincount(found.day[chosen], found.numbers[chosen], minlength=length)
-    means = rng.choice(days, size=(DRAWS, len(days))).mean(axis=1)
-    return np.concatenate([[value], means * value / days.mean()])
+def _per_day(found, steps, rng):
+    """Comments a day from each step on, with the spread of days; arrays in the order of `steps`."""
+    length = int(max(np.ceil(found.days), found.day.max(initial=0) + 1))
+    width = round(1 / STEP) + 2
+    cells = found.day * width + np.minimum(_step(found.probabilities), width - 1)
+    days = np.bincount(cells, found.numbers, minlength=length * width).reshape(-1, width)
+    days = np.cumsum(days[:, ::-1], axis=1)[:, ::-1][:, np.clip(steps, 0, width - 1)]
+    # The same days are drawn for every threshold: between two of them nothing differs but the threshold.
+    means = rng.multinomial(len(days), np.full(len(days), 1 / len(days)), DRAWS) @ days / len(days)
+    told = []
+    for place, total in enumerate(days.sum(axis=0)):
+        value = total / found.days
+        if length < 5 or total < 30:  # too few to see how days differ: chance alone
+            draws = rng.gamma(total + 0.5, 1 / found.days, DRAWS)
+        else:
+            draws = means[:, place] * value / days[:, place].mean()
+        told.append(np.concatenate([[value], draws]))
+    return told
 
 
 def _minutes(seconds, rng):
@@ -299,12 +193,19 @@ def _minutes(seconds, rng):
     return np.concatenate([[seconds.mean()], draws]) / 60
 
 
-def _told(values):
-    if not np.isfinite(values[0]):
-        return {"value": None, "interval": None}
-    low, high = np.nanpercentile(values[1:], [2.5, 97.5])
-    # The estimate need not lie between the percentiles where nothing was found; the interval then reaches to it.
-    return {"value": float(values[0]), "interval": [float(min(low, values[0])), float(max(high, values[0]))]}
+def _told(figures):
+    """The estimate of each figure with its interval; None where nothing tells."""
+    known = {name: values for name, values in figures.items() if np.isfinite(values[0])}
+    # At once: the percentiles of each alone would take longer than everything else.
+    lows, highs = np.percentile(np.stack(list(known.values()))[:, 1:], [2.5, 97.5], axis=1)
+    told: dict[str, dict] = {name: {"value": None, "interval": None} for name in figures}
+    for (name, values), low, high in zip(known.items(), lows, highs, strict=True):
+        if not np.isfinite([low, high]).all():
+            low, high = np.nanpercentile(values[1:], [2.5, 97.5])
+        # The estimate need not lie between the percentiles where nothing was found; the interval then reaches to it.
+        value = float(values[0])
+        told[name] = {"value": value, "interval": [float(min(low, value)), float(max(high, value))]}
+    return told
 
 
 # ---------------------------------------------------------------------------------------- drift
@@ -364,6 +265,11 @@ def weekly(session: Session, *, weeks: int = 26, until: date | None = None) -> l
         entry["precision"] = rejected / number if number else None
         entry["interval"] = wilson(rejected, number) if number else None
     return [found[place] for place in sorted(found)]
+
+
+def _cut(session, value):
+    # PostgreSQL rounds where SQLite cuts off.
+    return cast(value if session.get_bind().dialect.name == "sqlite" else func.floor(value), Integer)
 
 
 def _grouped(session, recent, key):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from alembic import command
 from alembic.config import Config
@@ -57,6 +57,9 @@ _WORD = re.compile(r"[^\W_]+")
 
 class Base(DeclarativeBase):
     pass
+
+
+T = TypeVar("T", bound=Base)
 
 
 class UtcTime(TypeDecorator):
@@ -314,6 +317,7 @@ for _label in LABELS:
         ItemRow.id,
         ItemRow.source,
     )
+Index("ix_item_flags", ItemRow.status, *(getattr(ItemRow, f"flag_{label}") for label in LABELS))
 
 
 class DecisionRow(Base):
@@ -733,9 +737,18 @@ def find_article(session: Session, id: str) -> Article | None:
 
 def insert_new(session: Session, table: type[Base], **values) -> bool:
     """Insert a row unless its key is there already; whether it was. Of two that try at once, one does."""
-    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    made = session.execute(insert(table).values(**values).on_conflict_do_nothing())
+    made = session.execute(_insert_new(session, table, values))
     return cast(CursorResult, made).rowcount == 1
+
+
+def insert_returning(session: Session, table: type[T], **values) -> T | None:
+    """As `insert_new`; gives the row, or None where one of that key was there."""
+    return session.scalar(_insert_new(session, table, values).returning(table))
+
+
+def _insert_new(session, table, values):
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    return insert(table).values(**values).on_conflict_do_nothing()
 
 
 # ---------------------------------------------------------------------------------------- comments

@@ -11,7 +11,6 @@ from moderation.desk import reading, words, writing
 from moderation.registry import ModelError
 
 GRID = tuple(step / 50 for step in range(1, 50))  #: thresholds between which a handle moves
-DAYS = 28
 
 blueprint = Blueprint("tuning", __name__)
 login.show_errors(blueprint)
@@ -31,6 +30,12 @@ def _label(args):
     return label
 
 
+def _stream(session, label, version, section):
+    ledger = current_app.extensions["ledger"]
+    ledger.refresh(session)
+    return ledger.stream(label, version, section=section)
+
+
 @blueprint.get("/desk/thresholds")
 @login.needs("lead")
 def thresholds():
@@ -38,7 +43,7 @@ def thresholds():
     label, section, scorer = _label(request.args), request.args.get("section", ""), _scorer()
     with reading() as session:
         own = overrides.current(session)
-        found = simulation.stream(session, label, scorer.version, section=section, days=DAYS)
+        found = _stream(session, label, scorer.version, section)
         log = overrides.changes(session, 30)
     sections = current_app.extensions["sections"].get()
     default = scorer.model.thresholds[label]
@@ -89,7 +94,7 @@ def save():
         raise BadRequest("A threshold is a number between 0 and 1.") from None
     with reading() as session:
         own = overrides.current(session)
-        found = simulation.stream(session, label, scorer.version, section=section, days=DAYS)
+        found = _stream(session, label, scorer.version, section)
     default = scorer.model.thresholds[label]
     before = overrides.threshold(own, label, section, default)
     rest = {key: each for key, each in own.items() if key != (label, section)}

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import update
 from test_queue import ALWAYS, NEVER, arrive, scored
 
-from moderation import overrides, queue, simulation, store
+from moderation import ledger, overrides, queue, simulation, store
+from moderation.ledger import Decisions, Stream
 from moderation.queue import Decision, Policy
-from moderation.simulation import Decisions, Stream
 from moderation.store import ScoreRow
 
 AUDIT = 0.05
@@ -164,6 +164,39 @@ def test_contested_comments_do_not_count(engine):
         [contested] = queue.items(session, queue.Filter(contested=True))
         queue.decide(session, contested.id, Decision("reject", "lea", reason="abusive"), ALWAYS)
         assert simulation.stream(session, "abusive", "m-1").decided.right.tolist() == [True]
+
+
+def test_a_ledger_that_reads_what_is_new_says_what_a_new_one_says(engine):
+    kept = ledger.Ledger()
+
+    def compare(session):
+        kept.refresh(session)
+        for label, section in (("abusive", ""), ("mocking", ""), ("abusive", "sport")):
+            one, two = (each.stream(label, "m-1", section=section) for each in (kept, ledger.read(session)))
+            for name in ("probabilities", "certain", "day", "numbers"):
+                assert getattr(one, name).tolist() == getattr(two, name).tolist(), name
+            rows = [sorted(zip(*vars(each.decided).values(), strict=True)) for each in (one, two)]
+            assert rows[0] == rows[1]
+            assert sorted(one.seconds) == sorted(two.seconds)
+        return kept.stream("abusive", "m-1")
+
+    with store.writing(engine) as session:
+        fill(session)
+        session.execute(update(ScoreRow).values(scored=store.now() - timedelta(hours=1)))
+        before = compare(session)
+        assert kept._known > 0  # what is that old is not read again
+        arrive(session, "new", "A new one", scored(0.9), NEVER)
+        made = queue.decide_comment(session, "new", Decision("reject", "ann", reason="abusive", seconds=4), ALWAYS)
+        after = compare(session)
+        assert after.numbers.sum() == before.numbers.sum() + 1
+        assert after.decided.right.sum() == before.decided.right.sum() + 1
+        [double] = queue.items(session, queue.Filter())
+        second = queue.decide(session, double.id, Decision("approve", "bob", seconds=5), ALWAYS)
+        assert compare(session).decided.right.sum() == before.decided.right.sum()  # contested
+        queue.undo(session, second.id, NEVER, who="bob")
+        assert compare(session).decided.right.sum() == before.decided.right.sum() + 1
+        queue.undo(session, made.id, NEVER, who="ann")
+        assert len(compare(session).decided.right) == len(before.decided.right)
 
 
 def test_drift_by_week_and_model(engine):

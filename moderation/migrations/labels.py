@@ -5,6 +5,7 @@ import re
 import sqlalchemy as sa
 from alembic import op
 
+from moderation.comments import LABELS
 from moderation.store import REASONS
 
 
@@ -18,6 +19,8 @@ def add_label(name: str) -> None:
     op.add_column("item", sa.Column(name, sa.Double(), nullable=True))
     op.add_column("item", sa.Column(f"flag_{name}", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.create_index(f"ix_item_{name}", "item", ["status", f"flag_{name}", name, "id", "source"])
+    op.drop_index("ix_item_flags", "item")
+    op.create_index("ix_item_flags", "item", ["status", *(f"flag_{label}" for label in LABELS)])
     known = f"reason IS NULL OR reason IN {REASONS}"
     connection = op.get_bind()
     if connection.dialect.name != "sqlite":
