@@ -97,6 +97,7 @@ def make_union(*, min_df=3, characters=(2, 5), max_words=None, max_characters=No
     )
 
 
+_ROWS = 4_000  #: comments that are transformed at a time
 _FIRST = np.ones(1, dtype=bool)
 
 
@@ -335,6 +336,7 @@ class Corpus:
 
     def transform(self, union: FeatureUnion, rows) -> sparse.csr_matrix:
         """What ``union.transform`` gives for the texts at `rows`; float64, shape (rows, features)."""
+        rows = np.asarray(rows)
         parts = dict(union.transformer_list)
         blocks = []
         for name in (WORDS, CHARACTERS):
@@ -347,9 +349,24 @@ class Corpus:
                     columns[found] = column
             weigher = TfidfTransformer(sublinear_tf=True)
             weigher.idf_ = parts[name].idf_
-            blocks.append(weigher.transform(counts[rows][:, columns[: len(place)]].astype(np.float64)))
-        dense = parts[CUES].scaled(self.cue_values[rows]) * union.transformer_weights[CUES]
-        return sparse.hstack([*blocks, sparse.csr_matrix(dense)], format="csr")
+            blocks.append((counts, columns[: len(place)], weigher))
+        cues, weight = parts[CUES], union.transformer_weights[CUES]
+        # Piece by piece into the result, of which there would otherwise be several copies on the way.
+        most = sum(int(np.diff(counts.indptr)[rows].sum()) for counts, _, _ in blocks)
+        most += len(rows) * self.cue_values.shape[1]
+        data, indices = np.empty(most), np.empty(most, dtype=np.int32)
+        ends, end = [np.zeros(1, dtype=np.int64)], 0
+        for begin in range(0, len(rows), _ROWS):
+            some = rows[begin : begin + _ROWS]
+            each = [weigher.transform(counts[some][:, kept].astype(np.float64)) for counts, kept, weigher in blocks]
+            dense = sparse.csr_matrix(cues.scaled(self.cue_values[some]) * weight)
+            piece = sparse.hstack([*each, dense], format="csr")
+            data[end : end + piece.nnz], indices[end : end + piece.nnz] = piece.data, piece.indices
+            ends.append(end + piece.indptr[1:].astype(np.int64))
+            end += piece.nnz
+        width = sum(len(kept) for _, kept, _ in blocks) + self.cue_values.shape[1]
+        indptr = np.concatenate(ends).astype(np.int32 if end < 2**31 else np.int64)
+        return sparse.csr_matrix((data[:end], indices[:end], indptr), shape=(len(rows), width))
 
 
 def _counts(rows: list[np.ndarray], width: int) -> sparse.csr_matrix:

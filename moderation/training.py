@@ -142,6 +142,12 @@ def fit_classifier(
     DataError
         When only one class is there.
     """
+    rows, truth, share = _both_ways(labels, weights)
+    return _fit_rows(matrix[rows], truth, share, strength)
+
+
+def _both_ways(labels, weights):
+    """The rows that train as positives, then those that train as negatives; what they train as; their weights."""
     labels = np.asarray(labels, dtype=float)
     positive, negative = np.flatnonzero(labels > 0), np.flatnonzero(labels < 1)
     if not len(positive) or not len(negative):
@@ -149,8 +155,11 @@ def fit_classifier(
     rows = np.concatenate([positive, negative])
     truth = np.repeat([1, 0], [len(positive), len(negative)])
     share = np.concatenate([labels[positive], 1 - labels[negative]]) * weights[rows]
-    classifier = LogisticRegression(C=strength, max_iter=300, tol=1e-4)
-    return classifier.fit(matrix[rows], truth, sample_weight=share)
+    return rows, truth, share
+
+
+def _fit_rows(matrix, truth, share, strength):
+    return LogisticRegression(C=strength, max_iter=300, tol=1e-4).fit(matrix, truth, sample_weight=share)
 
 
 def row_weights(comments: pd.DataFrame, label: str, recipe: Recipe) -> np.ndarray:
@@ -231,12 +240,11 @@ class TextTrainer:
         classifiers = {}
         for label in labels:
             known = rows[~np.isnan(self.labels[label][rows])]
-            classifiers[label] = fit_classifier(
-                self.corpus.transform(union, known),
-                self.labels[label][known],
-                self.weights[label][known],
-                recipe.strength[label],
-            )
+            chosen, truth, share = _both_ways(self.labels[label][known], self.weights[label][known])
+            # Transformed as they train, since a copy of the matrix would be most of the memory that training takes.
+            matrix = self.corpus.transform(union, known[chosen])
+            classifiers[label] = _fit_rows(matrix, truth, share, recipe.strength[label])
+            del matrix
             # Half the bytes; scores move by less than a millionth.
             classifiers[label].coef_ = classifiers[label].coef_.astype(np.float32)
         return union, classifiers
