@@ -371,6 +371,9 @@ PAGES = (
     "/desk?status=decided",
     "/desk/batch?low=0.1&high=0.9",
     "/desk/models",
+    "/desk/thresholds",
+    "/desk/drift",
+    "/desk/erasure",
     "/account",
     "/people",
 )
