@@ -120,8 +120,9 @@ def _comment(rng, names, place, at, done, model):
     )  # fmt: skip
 
 
-def queries() -> dict[str, Callable[[Session], object]]:
-    """What the desk asks for, by name; those that begin with ``lease`` and ``decide`` write."""
+def queries(model: str) -> dict[str, Callable[[Session], object]]:
+    """What the desk asks for, by name, where `model` scored the comments; those that begin with ``lease`` and
+    ``decide`` write."""
 
     def person(session):
         return session.scalar(select(ModeratorRow).where(ModeratorRow.name == "ann"))
@@ -154,14 +155,14 @@ def queries() -> dict[str, Callable[[Session], object]]:
         "an author's history": lambda s: queue.author_history(s, "u77"),
         "similar comments": lambda s: queue.similar(s, comment(s)),
         "drift by week": simulation.weekly,
-        "stream of the simulator": lambda s: simulation.stream(s, "abusive", "m-1"),
+        "stream of the simulator": lambda s: simulation.stream(s, "abusive", model),
     }
 
 
-def measure(engine: Engine, repeats: int = 7) -> dict[str, float]:
-    """Median milliseconds of each query."""
+def measure(engine: Engine, model: str, repeats: int = 7) -> dict[str, float]:
+    """Median milliseconds of each query; `model` names the version that scored the comments."""
     found = {}
-    for name, query in queries().items():
+    for name, query in queries(model).items():
         times = []
         for _ in range(repeats):
             opened = store.writing if name.startswith("lease") else store.reading
@@ -213,9 +214,10 @@ if __name__ == "__main__":
     target = store.connect(sys.argv[1])
     size = int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
     # The simulator looks at what the model says that is active now.
-    fill(target, size, decided=size, model=Serving(Settings().models, Settings().model, Scorer).get().version)
+    version = Serving(Settings().models, Settings().model, Scorer).get().version
+    fill(target, size, decided=size, model=version)
     print(f"{size:,} open and as many decided comments, {target.dialect.name}; median milliseconds")
-    for label, milliseconds in measure(target).items():
+    for label, milliseconds in measure(target, version).items():
         print(f"{milliseconds:9.1f}  {label}")
     print("milliseconds of each page: first visit, median, median of processor time")
     for label, (first, median, processor) in measure_pages(sys.argv[1]).items():
