@@ -1,7 +1,8 @@
 """How long the queue's queries and the desk's pages take with many comments:
 ``python -m benchmarks.queue DATABASE_URL [COMMENTS]``.
 
-The database must be empty; on SQLite: ``sqlite:////tmp/many.sqlite``.
+The database must be empty; on SQLite: ``sqlite:////tmp/many.sqlite``. What it prints is Markdown, and kept in
+``benchmarks/queue.md``.
 """
 
 from __future__ import annotations
@@ -216,9 +217,10 @@ if __name__ == "__main__":
     # The simulator looks at what the model says that is active now.
     version = Serving(Settings().models, Settings().model, Scorer).get().version
     fill(target, size, decided=size, model=version)
-    print(f"{size:,} open and as many decided comments, {target.dialect.name}; median milliseconds")
+    print(f"## {target.dialect.name}: {size:,} open comments and as many decided ones\n")
+    print("| query | median ms |\n|---|---:|")
     for label, milliseconds in measure(target, version).items():
-        print(f"{milliseconds:9.1f}  {label}")
-    print("milliseconds of each page: first visit, median, median of processor time")
+        print(f"| {label} | {milliseconds:.1f} |")
+    print("\n| page | first visit, ms | median ms | of these this process's own |\n|---|---:|---:|---:|")
     for label, (first, median, processor) in measure_pages(sys.argv[1]).items():
-        print(f"{first:9.1f} {median:9.1f} {processor:9.1f}  {label}")
+        print(f"| `{label}` | {first:.0f} | {median:.0f} | {processor:.0f} |")
