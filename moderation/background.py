@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -14,7 +15,7 @@ _PAUSE = 5.0  # seconds, when the database cannot be reached
 
 
 class Repeating:
-    """Calls a function over and over in a thread, until `stop`.
+    """Calls a function over and over in a thread, until `stop` ends it.
 
     Parameters
     ----------
@@ -26,23 +27,27 @@ class Repeating:
     """
 
     def __init__(self, name: str, function: Callable[[], float]):
-        self._function, self._stopping = function, threading.Event()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._function, self.stopping = function, threading.Event()
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> Repeating:
-        self._thread.start()
+        self.thread.start()
         return self
-
-    def stop(self, timeout: float = 15.0) -> None:
-        """End after the call under way; waits for it at most `timeout` seconds."""
-        self._stopping.set()
-        self._thread.join(timeout)
 
     def _run(self):
         pause = 0.0
-        while not self._stopping.wait(pause):
+        while not self.stopping.wait(pause):
             try:
                 pause = self._function()
             except SQLAlchemyError as error:
-                _log.warning("%s: the database failed (%s)", self._thread.name, type(error).__name__)
+                _log.warning("%s: the database failed (%s)", self.thread.name, type(error).__name__)
                 pause = _PAUSE
+
+
+def stop(running: Iterable[Repeating], timeout: float = 10.0) -> None:
+    """End all of them after their calls under way; waits for these at most `timeout` seconds in all."""
+    running, deadline = list(running), time.monotonic() + timeout
+    for each in running:
+        each.stopping.set()
+    for each in running:
+        each.thread.join(max(0.0, deadline - time.monotonic()))

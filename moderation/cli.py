@@ -278,7 +278,7 @@ def serve(host, port, model):
     from moderation import erasure, logs, outbox, perspective, store
     from moderation.app import HEADERS, create_app, prepare
     from moderation.auth import is_loopback
-    from moderation.background import Repeating
+    from moderation.background import Repeating, stop
     from moderation.server import Server
 
     given = {"host": host, "port": port, "model": model}
@@ -334,8 +334,7 @@ def serve(host, port, model):
     try:
         server.run_until_stopped(settings.grace)
     finally:
-        for each in background:
-            each.stop()
+        stop(background)
 
 
 def _welcome(app, address):

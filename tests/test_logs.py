@@ -164,7 +164,7 @@ def test_no_comment_text_in_the_log_on_any_path(tmp_path, level):
     assert MARK not in server.log.read_text().lower()
     told = [json.loads(line)["message"] for line in logged(server)]
     # What was to be told of was told of.
-    assert "a request failed" in told
+    assert "the database did not do what was asked" in told
     assert level == "ERROR" or any("was not taken" in line for line in told)
 
 

@@ -62,7 +62,11 @@ def test_a_refused_connection_can_be_used_again_and_pipelining_keeps_its_order(s
 
 
 def test_what_is_not_scored_before_the_deadline_says_so(server):
-    late = post(server, SLOW, **{"X-Request-Timeout-Ms": "100"})
+    begin = time.monotonic()
+    assert post(server, SLOW).status_code == 200
+    # Half of what it takes here and now, however fast the machine is.
+    half = str(int(500 * (time.monotonic() - begin)))
+    late = post(server, SLOW, **{"X-Request-Timeout-Ms": half})
     assert late.status_code == 200
     found = [item["status"] for item in late.json()["comments"]]
     assert len(found) == 60 and set(found) == {"scored", "not_scored"}
