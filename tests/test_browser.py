@@ -82,12 +82,17 @@ def visit(browser, desk):
 def log_in(page, desk, name):
     """By keyboard alone: the field for the name has the focus."""
     page.goto(f"{desk.url}/login")
-    page.wait_for_function("() => document.activeElement.id === 'name'")
+    holds(page, "() => document.activeElement.id === 'name'")
     page.keyboard.type(name)
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
     page.wait_for_selector("#hand")
+
+
+def holds(page, expression, arg=None):
+    """Wait until it does. Asked by the clock, since a busy machine may draw no frames."""
+    page.wait_for_function(expression, arg=arg, polling=100)  # ms
 
 
 def count(page, name):
@@ -99,7 +104,8 @@ def current(page):
 
 
 def wait_count(page, name, number):
-    page.wait_for_function(
+    holds(
+        page,
         "([name, number]) => document.querySelector(`[data-count=${name}]`).textContent === number",
         arg=[name, f"{number:,}"],
     )
@@ -149,7 +155,7 @@ def twenty_decisions_by_keyboard_alone(page):
         if key == "r":
             page.wait_for_selector(".card.rejecting")
             page.keyboard.press(str(1 + n % 4))
-        page.wait_for_function("(id) => document.querySelector('.card.current')?.dataset.item !== id", arg=id)
+        holds(page, "(id) => document.querySelector('.card.current')?.dataset.item !== id", arg=id)
         page.wait_for_selector(f"#item-{id}.closed")
     wait_count(page, "mine", 16)
     wait_count(page, "deferred", 4)
@@ -166,7 +172,7 @@ def twenty_decisions_by_keyboard_alone(page):
     wait_count(page, "deferred", 0)
     wait_count(page, "open", begin)
     page.keyboard.press("u")
-    page.wait_for_function("() => document.getElementById('said').textContent.includes('nothing to undo')")
+    holds(page, "() => document.getElementById('said').textContent.includes('nothing to undo')")
 
 
 def a_batch_by_dragging_and_its_undo(page, desk):
@@ -183,7 +189,7 @@ def a_batch_by_dragging_and_its_undo(page, desk):
     assert number > 5 and page.locator(".sample li").count() == min(8, number)
     shot(page, "batch")
     # A click on what is about to be exchanged is lost.
-    page.wait_for_function("() => !document.querySelector('.htmx-request, .htmx-swapping, .htmx-settling')")
+    holds(page, "() => !document.querySelector('.htmx-request, .htmx-swapping, .htmx-settling')")
     page.click("text='other'")
     page.wait_for_selector(".done")
     # Cards that Bob has stay with him.
@@ -202,7 +208,7 @@ def a_batch_by_dragging_and_its_undo(page, desk):
 def a_threshold_dragged_and_saved(page, desk):
     decide_as_labelled(desk.env["MODERATION_DATABASE_URL"], 40)
     page.goto(f"{desk.url}/desk/thresholds?label=abusive")
-    page.wait_for_function("() => document.querySelector('[data-value=flags]').textContent !== '–'")
+    holds(page, "() => document.querySelector('[data-value=flags]').textContent !== '–'")
     before = float(page.inner_text("[data-value=flags]"))
     assert page.is_disabled("#save")
     box = page.locator("#plot").bounding_box()
@@ -303,7 +309,7 @@ def test_a_decision_that_did_not_arrive_is_not_shown_as_made(visit):
     id = current(page)
     page.route("**/decision", lambda route: route.abort())
     page.keyboard.press("a")
-    page.wait_for_function("() => document.getElementById('said').textContent.startsWith('Not saved')")
+    holds(page, "() => document.getElementById('said').textContent.startsWith('Not saved')")
     page.wait_for_selector(f"#item-{id}.open.current:not(.sending)")
     page.unroute("**/decision")
     page.keyboard.press("a")
