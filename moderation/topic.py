@@ -503,10 +503,10 @@ def _compare(space: WordSpace, comment: _Text, other: _Text) -> list[float]:
     likelihood = sum(
         comment.counts[word] * math.log1p(other.counts[word] / other.n / space.share(word)) for word in shared
     )
-    nearness = translation = match = 0.0
+    nearness = 0.0
     if len(comment.ids) and len(other.ids):
         nearness = float(comment.unit @ (other.unit - space.mean_)) / comment.spread
-        translation, match = _translation(space, comment, other)
+    translation, match = _translation(space, comment, other)
     return [
         _cosine(comment, other),
         _letter_cosine(space, comment, other),
@@ -537,7 +537,9 @@ _NO_THREAD = [0.0] * 6
 
 
 def _joined(space: WordSpace, texts: list[_Text]) -> _Text:
-    """Several texts as one."""
+    """Several texts as one; a single one is that already."""
+    if len(texts) == 1:
+        return texts[0]
     return _Text(space, [word for text in texts for word in text.counts.elements()])
 
 
