@@ -24,7 +24,7 @@ TABLES = ("item", "comment", "revision", "score", "decision")
 
 @pytest.fixture
 def many(engine):
-    benchmark.fill(engine, 3000, decided=3000)
+    benchmark.fill(engine, 3000, decided=3000, model="m-1")
     return engine
 
 
@@ -40,7 +40,7 @@ def plans(engine, name):
     event.listen(engine, "before_cursor_execute", note)
     try:
         with store.writing(engine) as session:
-            benchmark.queries()[name](session)
+            benchmark.queries("m-1")[name](session)
             found_explaining.append(True)
             connection = session.connection()
             sqlite = engine.dialect.name == "sqlite"
@@ -60,7 +60,7 @@ def plans(engine, name):
 
 
 def test_every_query_goes_by_an_index(many):
-    for name in benchmark.queries():
+    for name in benchmark.queries("m-1"):
         for statement, plan in plans(many, name):
             for line in plan:
                 # SQLite: "SCAN item"; going through an index from end to end is "SCAN item USING … INDEX".
@@ -81,7 +81,7 @@ def test_nothing_is_sorted_that_an_index_has_in_order(many):
 
 
 def test_a_page_takes_the_same_few_statements_whatever_it_shows(many):
-    for name in benchmark.queries():
+    for name in benchmark.queries("m-1"):
         number = len(plans(many, name))
         assert number <= (14 if name == "sections" else 9), name
 
