@@ -147,6 +147,15 @@ def queries(model: str) -> dict[str, Callable[[Session], object]]:
         "lease of 20": lambda s: queue.lease(s, person(s), POLICY, size=20),
         "lease of 20 of a label": lambda s: queue.lease(s, person(s), POLICY, Filter(label="abusive"), size=20),
         "lease of 20 with a word": lambda s: queue.lease(s, person(s), POLICY, Filter(text="bridge"), size=20),
+        "lease of 20 with a word in a section, by age": lambda s: queue.lease(
+            s, person(s), POLICY, Filter(text="bridge", section="sport"), "age", size=20
+        ),
+        "lease of 20 of a label and a section that has none": lambda s: queue.lease(
+            s, person(s), POLICY, Filter(label="off_topic", section="sport"), "uncertain", size=20
+        ),
+        "lease of 20 contested, of which there are none": lambda s: queue.lease(
+            s, person(s), POLICY, Filter(contested=True), size=20
+        ),
         "counts": lambda s: queue.counts(s, person(s)),
         "count of a range": lambda s: queue.count(s, Filter(low=0.4, high=0.6)),
         "histogram": lambda s: queue.histogram(s, Filter()),
@@ -178,10 +187,17 @@ def measure(engine: Engine, model: str, repeats: int = 7) -> dict[str, float]:
 #: The desk's pages, with filters that many comments meet: the word stands in half of them.
 PAGES = (
     *("/desk", "/desk?order=age", "/desk?order=uncertain", "/desk?label=mocking", "/desk?section=sport"),
-    *("/desk?text=bridge", "/desk?text=rare7", "/desk?status=decided", "/desk?status=decided&page=1000"),
+    *("/desk?text=bridge", "/desk?text=bridge+council&section=sport&order=age", "/desk?contested=1"),
+    *(
+        "/desk?label=off_topic&section=sport&order=uncertain",
+        "/desk?text=rare7",
+        "/desk?status=decided",
+        "/desk?status=decided&page=1000",
+    ),
     *("/desk/counts?live=1", "/desk/items/77", "/desk/items/77/context"),
     *("/desk/batch", "/desk/batch?low=0.4&high=0.6", "/desk/batch?low=0.4&high=0.6&text=bridge"),
-    *("/desk/batch?section=sport", "/desk/drift", "/desk/thresholds", "/desk/models", "/desk/erasure", "/people"),
+    *("/desk/batch?low=0.4&high=0.6&text=bridge&label=abusive&section=sport", "/desk/batch?section=sport"),
+    *("/desk/drift", "/desk/thresholds", "/desk/models", "/desk/erasure", "/people"),
 )
 
 

@@ -113,7 +113,10 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def prepare(app: Flask) -> float:
     """Read what the desk's first visitor would have to wait for, and keep it fresh; seconds until that is due again."""
-    with store.reading(app.extensions["engine"]) as session:
+    for template in app.jinja_env.list_templates():
+        app.jinja_env.get_template(template)
+    with store.reading(app.extensions["engine"]) as session, app.app_context():
+        desk.rehearse(session)
         app.extensions["ledger"].refresh(session)
     for name in ("drift", "sections"):
         app.extensions[name].get()

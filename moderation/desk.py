@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from urllib.parse import parse_qsl, urlencode
 
 from flask import Blueprint, Response, current_app, flash, redirect, render_template, request, url_for
@@ -108,7 +108,8 @@ def cards(items: list[ItemRow]) -> list[Card]:
     """Items as cards. Words are underlined as the model that is active now weighs them."""
     comments = [_comment(item) for item in items]
     try:
-        scores = current_app.extensions["serving"].get().score(comments)
+        # What a comment has to do with its article is not underlined, and would take most of the time.
+        scores = current_app.extensions["serving"].get().score([replace(each, article=None) for each in comments])
     except ModelError:
         scores = [None] * len(items)
     return [_card(item, comment, score) for item, comment, score in zip(items, comments, scores, strict=True)]
@@ -231,6 +232,14 @@ def hand():
         back=query_string(found, order),
         reasons=REASONS,
     )
+
+
+def rehearse(session) -> None:
+    """Ask what the first visitor's page will ask, so that the queries are worded and the model has been used."""
+    cards(queue.items(session, Filter(), limit=HAND))
+    queue.sections(session)
+    queue.counts(session)
+    queue.picture(session, Filter(), 1, 1)
 
 
 @blueprint.get("/desk/counts")

@@ -11,12 +11,27 @@ import math
 import random
 import typing
 import uuid
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-from sqlalchemy import ColumnElement, CursorResult, Integer, Select, and_, case, cast, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Integer,
+    Select,
+    String,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session, joinedload
 
 from moderation import store
@@ -352,7 +367,7 @@ class Filter:
     status : str
         One of `moderation.store.STATUSES`.
     text : str
-        Words that the comment holds, each in full or its beginning, in any order.
+        Words that the comment holds, in any order; each in full, or its beginning of at least three letters.
     low, high : float
         Range of the probability; `high` itself is left out unless it is 1.
     contested : bool
@@ -380,11 +395,20 @@ class Filter:
         """The column that holds the probability meant."""
         return getattr(ItemRow, self.label) if self.label else ItemRow.probability
 
-    def conditions(self, session: Session) -> list[ColumnElement[bool]]:
-        """What items must meet. Looks at the search index first, if words are asked for."""
-        found = self._words(session)
+    def conditions(self, session: Session, order: Order | None = None) -> list[ColumnElement[bool]]:
+        """What items must meet. Looks at the search index first, if words are asked for.
+
+        Parameters
+        ----------
+        order : str, optional
+            In which the first few are wanted; by default everything is, in none.
+        """
+        found = self._words_and_status(session, order)
         if self.label:
-            found.append(getattr(ItemRow, f"flag_{self.label}").is_(True))
+            flag = getattr(ItemRow, f"flag_{self.label}")
+            # In disguise: SQLite takes the half of a queue that has a label for as few as one author's comments.
+            few = (self.article or self.author) and _dialect(session) == "sqlite"
+            found.append(func.coalesce(flag, False).is_(True) if few else flag.is_(True))
         for column, value in (
             (ItemRow.section, self.section),
             (ItemRow.article_id, self.article),
@@ -399,34 +423,65 @@ class Filter:
         found.append(ItemRow.source == "contested" if self.contested else ItemRow.source != "contested")
         return found
 
-    def _words(self, session):
-        """The conditions of words and status, which belong together: few comments with the words are looked at one by
-        one, of many the first that are wanted are found by going through the queue in its order."""
+    def _words_and_status(self, session, order):
+        if order and self.in_order(order):
+            return [ItemRow.status == self.status]
+        # As a literal, or SQLite would not see that an index of the open ones alone will do.
+        status = bindparam("of", self.status, String, unique=True, literal_execute=True)
         words = store.words(self.text)
         if not words:
-            return [ItemRow.status == self.status]
-        few = store.matches(session, [words], prefix=True, limit=_FEW + 1)
-        if len(few) > _FEW:
-            many = store.matching([words], _dialect(session), prefix=True)
-            return [ItemRow.status == self.status, ItemRow.revision_id.in_(many)]
-        ids = list(session.scalars(select(ItemRow.id).where(ItemRow.revision_id.in_(few)))) if few else []
-        # A status in disguise: going by it SQLite would read the whole queue to find these few.
-        return [ItemRow.id.in_(ids), func.coalesce(ItemRow.status, "") == self.status]
+            return [ItemRow.status == status]
+        if order:
+            few = store.matches(session, [words], prefix=True, limit=_FEW + 1, newest=False)
+            if len(few) <= _FEW:
+                ids = list(session.scalars(select(ItemRow.id).where(ItemRow.revision_id.in_(few)))) if few else []
+                # A status in disguise: going by it SQLite would read the whole queue to find these few.
+                return [ItemRow.id.in_(ids), func.coalesce(ItemRow.status, "") == self.status]
+        dialect = _dialect(session)
+        matching = store.matching([words], dialect, prefix=True)
+        # In disguise: SQLite would look into an index for each of the comments with the words, also of an author who
+        # has few. Looking for each item among them takes less.
+        revision = func.coalesce(ItemRow.revision_id, 0) if dialect == "sqlite" else ItemRow.revision_id
+        return [ItemRow.status == status, revision.in_(matching)]
+
+    def in_order(self, order: Order) -> bool:
+        """Whether an index has just these items, and in this order: then the first few are found at once. All others
+        are gone over whole, by the index of the open ones, and sorted: none or few may be what is looked for."""
+        asked = sum(map(bool, (self.label, self.section, self.article, self.author)))
+        nothing_else = not (self.text or self.contested or self.low > 0 or self.high < 1)
+        return nothing_else and (asked == 0 or asked == 1 and order == "probability")
 
 
-def _ordered(query: Select, chosen: Filter, order: Order) -> Select:
-    if order == "age":
-        return query.order_by(ItemRow.entered, ItemRow.id)
-    if order == "uncertain":
-        return query.order_by(ItemRow.margin, ItemRow.id)
-    if order != "probability":
+def _ordered(query: Select, chosen: Filter, order: Order, dialect: str) -> Select:
+    if order not in ("probability", "age", "uncertain"):
         raise ValueError(f"{order!r} is no order; use probability, age or uncertain")
-    column = chosen.probability if chosen.label else ItemRow.rank
-    return query.order_by(column.desc(), ItemRow.id.desc())
+    column = {
+        "probability": chosen.probability if chosen.label else ItemRow.rank,
+        "age": ItemRow.entered,
+        "uncertain": ItemRow.margin,
+    }[order]
+    if dialect == "sqlite" and not chosen.in_order(order):
+        # In disguise: SQLite would go through the queue in this order, looking at every item in the table.
+        column = func.coalesce(column, column)
+    if order == "probability":
+        return query.order_by(column.desc(), ItemRow.id.desc())
+    return query.order_by(column, ItemRow.id)
 
 
 def _dialect(session):
     return session.get_bind().dialect.name
+
+
+@contextmanager
+def _words_by_index(session, chosen):
+    """For a query by words that goes over everything: PostgreSQL takes looking for them in a text to be cheap, and
+    would do that in a hundred thousand, one after the other."""
+    needed = _dialect(session) != "sqlite" and store.words(chosen.text)
+    if needed:
+        session.execute(store.sql("SET LOCAL enable_nestloop = off"))
+    yield
+    if needed:
+        session.execute(store.sql("SET LOCAL enable_nestloop = on"))
 
 
 def _loaded(query):
@@ -441,9 +496,10 @@ def _loaded(query):
 def newest_decided(session: Session, chosen: Filter, *, limit: int = 20, offset: int = 0) -> list[ItemRow]:
     """Items of a filter that were decided (or put off), the last one first; loaded as by `items`."""
     order = (ItemRow.decided.desc(), ItemRow.id.desc())
-    query = select(ItemRow.id).where(*chosen.conditions(session)).order_by(*order)
+    query = select(ItemRow.id).where(*chosen.conditions(session, "probability")).order_by(*order)
     # By number first: those that are passed over need no look at the tables.
-    ids = list(session.scalars(query.limit(limit).offset(offset)))
+    with _words_by_index(session, chosen):
+        ids = list(session.scalars(query.limit(limit).offset(offset)))
     return list(session.scalars(_loaded(select(ItemRow)).where(ItemRow.id.in_(ids)).order_by(*order)))
 
 
@@ -451,8 +507,12 @@ def items(
     session: Session, chosen: Filter, order: Order = "probability", *, limit: int = 20, offset: int = 0
 ) -> list[ItemRow]:
     """Items to look at, with comment, article, revision, score and lease loaded. Takes no lease."""
-    query = select(ItemRow).where(*chosen.conditions(session))
-    return list(session.scalars(_loaded(_ordered(query, chosen, order)).limit(limit).offset(offset)))
+    dialect = _dialect(session)
+    query = _ordered(select(ItemRow.id).where(*chosen.conditions(session, order)), chosen, order, dialect)
+    # By number first: an index has all that is asked for, without a look at the tables.
+    with _words_by_index(session, chosen):
+        ids = list(session.scalars(query.limit(limit).offset(offset)))
+    return list(session.scalars(_loaded(_ordered(select(ItemRow).where(ItemRow.id.in_(ids)), chosen, order, dialect))))
 
 
 def item(session: Session, item_id: int) -> ItemRow:
@@ -470,7 +530,9 @@ def item(session: Session, item_id: int) -> ItemRow:
 
 def count(session: Session, chosen: Filter) -> int:
     """How many items a filter leaves."""
-    return session.scalar(select(func.count()).select_from(ItemRow).where(*chosen.conditions(session))) or 0
+    conditions = chosen.conditions(session)
+    with _words_by_index(session, chosen):
+        return _number(session, select(func.count()).select_from(ItemRow).where(*conditions))
 
 
 def _number(session, query):
@@ -518,15 +580,21 @@ def counts(session: Session, moderator: ModeratorRow | None = None) -> dict[str,
     return found
 
 
-def histogram(session: Session, chosen: Filter, bins: int = 20) -> list[int]:
-    """How many items of a filter lie in each of `bins` equal ranges of the probability."""
+def _place(session, chosen, bins):
+    """Of `bins` equal ranges of the probability the one that an item lies in."""
     scaled = chosen.probability * bins
     # PostgreSQL rounds where SQLite cuts off.
     cut = cast(scaled if _dialect(session) == "sqlite" else func.floor(scaled), Integer)
-    place = case((cut >= bins, bins - 1), else_=cut).label("place")
-    rows = session.execute(
-        select(place, func.count()).where(*chosen.conditions(session), chosen.probability.is_not(None)).group_by(place)
-    )
+    return case((cut >= bins, bins - 1), else_=cut).label("place")
+
+
+def histogram(session: Session, chosen: Filter, bins: int = 20) -> list[int]:
+    """How many items of a filter lie in each of `bins` equal ranges of the probability."""
+    place = _place(session, chosen, bins)
+    conditions = chosen.conditions(session)
+    query = select(place, func.count()).where(*conditions, chosen.probability.is_not(None)).group_by(place)
+    with _words_by_index(session, chosen):
+        rows = session.execute(query).all()
     found = [0] * bins
     for index, number in rows:
         found[index] = number
@@ -535,24 +603,24 @@ def histogram(session: Session, chosen: Filter, bins: int = 20) -> list[int]:
 
 def picture(session: Session, chosen: Filter, bins: int, size: int) -> tuple[list[int], int, list[ItemRow]]:
     """What a batch is chosen by: the histogram of a filter without its range, and of the range how many items there
-    are and a sample of at most `size` of them; as `histogram`, `count` and `sample` give, at less cost for words."""
+    are and a sample of at most `size` of them; as `histogram`, `count` and `sample` give, in one pass."""
     everything = replace(chosen, low=0.0, high=1.0)
-    if not store.words(chosen.text):
-        number = count(session, chosen)
-        return histogram(session, everything, bins), number, sample(session, chosen, size) if number else []
-    table = ItemRow.__table__.c
-    column = table[everything.probability.key]
-    query = select(table.id, column).where(*everything.conditions(session), column.is_not(None))
-    # Past the mapper, which would take longer over a hundred thousand rows than the database.
-    rows = session.connection().execute(query).all()
-    numbers = np.fromiter((row[0] for row in rows), dtype=int, count=len(rows))
-    probability = np.fromiter((row[1] for row in rows), dtype=float, count=len(rows))
-    heights = np.bincount(np.minimum((probability * bins).astype(int), bins - 1), minlength=bins).tolist()
-    inside = (probability >= chosen.low) & ((probability < chosen.high) | (chosen.high == 1))
-    found = numbers[inside].tolist()
-    ids = random.sample(found, min(size, len(found)))  # nosec B311: a sample to look at
-    query = _loaded(select(ItemRow)).where(ItemRow.id.in_(ids)).order_by(ItemRow.id)
-    return heights, len(found), list(session.scalars(query))
+    column, place = chosen.probability, _place(session, chosen, bins)
+    inside = [column >= chosen.low, *([column < chosen.high] if chosen.high < 1 else [])]
+    # As one text: a hundred thousand rows would take longer to come than to be found.
+    numbers = func.aggregate_strings(case((and_(*inside), cast(ItemRow.id, String)), else_=None), ",")
+    conditions = everything.conditions(session)
+    query = select(place, func.count(), numbers).where(*conditions, column.is_not(None)).group_by(place)
+    with _words_by_index(session, chosen):
+        rows = session.execute(query).all()
+    heights = [0] * bins
+    found: list[str] = []
+    for index, number, text in rows:
+        heights[index] = number
+        found += text.split(",") if text else []
+    ids = [int(each) for each in random.sample(found, min(size, len(found)))]  # nosec B311: a sample to look at
+    shown = _loaded(select(ItemRow)).where(ItemRow.id.in_(ids)).order_by(ItemRow.id)
+    return heights, len(found), list(session.scalars(shown)) if ids else []
 
 
 def standing(session: Session, items: list[ItemRow]) -> dict[int, DecisionRow]:
@@ -587,9 +655,10 @@ def sections(session: Session) -> list[str]:
 
 def sample(session: Session, chosen: Filter, size: int = 10) -> list[ItemRow]:
     """Some items of a filter at random, loaded as by `items`, to look at before all are decided."""
-    ids = list(
-        session.scalars(select(ItemRow.id).where(*chosen.conditions(session)).order_by(func.random()).limit(size))
-    )
+    conditions = chosen.conditions(session)
+    query = select(ItemRow.id).where(*conditions).order_by(func.random()).limit(size)
+    with _words_by_index(session, chosen):
+        ids = list(session.scalars(query))
     return list(session.scalars(_loaded(select(ItemRow)).where(ItemRow.id.in_(ids)).order_by(ItemRow.id)))
 
 
@@ -691,15 +760,17 @@ def lease(
         At most `size`, in the order asked for, loaded as by `items`.
     """
     chosen = chosen or Filter()
-    at = now()
-    conditions = chosen.conditions(session)
+    at, dialect = now(), _dialect(session)
+    conditions = chosen.conditions(session, order)
     mine = and_(ItemRow.lease_id == moderator.id, ItemRow.lease_until > at)
     # The few that a moderator has are found by their lease alone, not by going through the queue in its order.
     held = list(session.scalars(select(ItemRow.id).where(mine)))
     held = list(session.scalars(select(ItemRow.id).where(ItemRow.id.in_(held), *conditions))) if held else []
     if len(held) > size:
         held = list(
-            session.scalars(_ordered(select(ItemRow.id).where(ItemRow.id.in_(held)), chosen, order).limit(size))
+            session.scalars(
+                _ordered(select(ItemRow.id).where(ItemRow.id.in_(held)), chosen, order, dialect).limit(size)
+            )
         )
     session.execute(
         update(ItemRow)
@@ -709,16 +780,20 @@ def lease(
     )
     if len(held) < size:
         free = or_(ItemRow.lease_id.is_(None), ItemRow.lease_until <= at)
+        if dialect == "sqlite":
+            # Nobody else writes meanwhile, and who has which card is found by the few leases alone.
+            free = ItemRow.id.not_in(select(ItemRow.id).where(ItemRow.lease_id > 0, ItemRow.lease_until > at))
         query = select(ItemRow.id).where(*conditions, free, ItemRow.not_for != moderator.name)
-        query = _ordered(query, chosen, order).limit(size - len(held)).with_for_update(skip_locked=True)
-        held += session.scalars(query)
+        query = _ordered(query, chosen, order, dialect).limit(size - len(held)).with_for_update(skip_locked=True)
+        with _words_by_index(session, chosen):
+            held += session.scalars(query)
     session.execute(
         update(ItemRow)
         .where(ItemRow.id.in_(held))
         .values(lease_id=moderator.id, lease_until=at + timedelta(seconds=policy.lease))
         .execution_options(synchronize_session="fetch")
     )
-    query = _ordered(select(ItemRow).where(ItemRow.id.in_(held)), chosen, order)
+    query = _ordered(select(ItemRow).where(ItemRow.id.in_(held)), chosen, order, dialect)
     return list(session.scalars(_loaded(query).execution_options(populate_existing=True)))
 
 
@@ -1133,7 +1208,8 @@ def decide_batch(
         .order_by(ItemRow.id)
         .with_for_update(of=[ItemRow, CommentRow], skip_locked=True)
     )
-    found = list(session.scalars(query.execution_options(populate_existing=True)))
+    with _words_by_index(session, chosen):
+        found = list(session.scalars(query.execution_options(populate_existing=True)))
     batch = BatchRow(
         moderator_id=moderator.id, verdict=verdict, reason=reason, chosen=asdict(chosen), at=at, size=len(found)
     )

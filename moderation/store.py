@@ -317,6 +317,24 @@ for _label in LABELS:
         ItemRow.id,
         ItemRow.source,
     )
+# For what goes over all open items, by any of what it is filtered and grouped by.
+Index(
+    "ix_item_open",
+    ItemRow.status,
+    ItemRow.revision_id,
+    ItemRow.id,
+    ItemRow.source,
+    ItemRow.not_for,
+    ItemRow.section,
+    ItemRow.probability,
+    ItemRow.rank,
+    ItemRow.margin,
+    ItemRow.entered,
+    *(getattr(ItemRow, f"flag_{label}") for label in LABELS),
+    *(getattr(ItemRow, label) for label in LABELS),
+    sqlite_where=ItemRow.status == "open",
+    postgresql_where=ItemRow.status == "open",
+)
 Index("ix_item_flags", ItemRow.status, *(getattr(ItemRow, f"flag_{label}") for label in LABELS))
 
 
@@ -775,12 +793,14 @@ def match(alternatives: Sequence[Sequence[str]], dialect: str, *, prefix: bool =
     dialect : str
         ``sqlite`` or ``postgresql``.
     prefix : bool
-        Whether the beginning of a word is enough.
+        Whether the beginning of a word is enough, from three letters on.
     """
     if dialect == "sqlite":
         return RevisionRow.id.in_(matching(alternatives, dialect, prefix=prefix))
-    end = ":*" if prefix else ""
-    query = " | ".join("(" + " & ".join(f"'{word}'{end}" for word in each) + ")" for each in alternatives)
+    query = " | ".join(
+        "(" + " & ".join(f"'{word}'" + ":*" * (prefix and _begins(word)) for word in each) + ")"
+        for each in alternatives
+    )
     vector = func.to_tsvector(literal_column("'simple'::regconfig"), RevisionRow.text)
     return vector.op("@@")(func.to_tsquery(literal_column("'simple'::regconfig"), query))
 
@@ -795,18 +815,37 @@ def matching(alternatives: Sequence[Sequence[str]], dialect: str, *, prefix: boo
 
 def _sqlite_query(alternatives, prefix):
     # Words are letters and digits alone, so that nothing in them can be an operator of either query language.
-    end = "*" if prefix else ""
-    return " OR ".join("(" + " AND ".join(f'"{word}"{end}' for word in each) + ")" for each in alternatives)
+    return " OR ".join(
+        "(" + " AND ".join(f'"{word}"' + "*" * (prefix and _begins(word)) for word in each) + ")"
+        for each in alternatives
+    )
 
 
-def matches(session: Session, alternatives: Sequence[Sequence[str]], *, prefix: bool = False, limit: int) -> list[int]:
-    """Numbers of the newest revisions that `match`, at most `limit` of them."""
+def _begins(word):
+    """Whether a word is asked for by its beginning: not by one or two Latin letters, with which half of all words
+    begin."""
+    return len(word) > 2 or not word.isascii()
+
+
+def matches(
+    session: Session,
+    alternatives: Sequence[Sequence[str]],
+    *,
+    prefix: bool = False,
+    limit: int,
+    newest: bool = True,
+) -> list[int]:
+    """Numbers of revisions that `match`, at most `limit` of them: the newest, unless any will do."""
     if session.get_bind().dialect.name == "sqlite":
         # Asked for in this order the index stops once it has enough.
         found = sql("SELECT rowid FROM revision_text WHERE revision_text MATCH :query ORDER BY rowid DESC LIMIT :limit")
         return list(session.scalars(found, {"query": _sqlite_query(alternatives, prefix), "limit": limit}))
     query = select(RevisionRow.id).where(match(alternatives, "postgresql", prefix=prefix))
-    return list(session.scalars(query.order_by(RevisionRow.id.desc()).limit(limit)))
+    if newest:
+        return list(session.scalars(query.order_by(RevisionRow.id.desc()).limit(limit)))
+    # Found on their own, or PostgreSQL might look for the words in one text after the other.
+    each = query.cte().prefix_with("MATERIALIZED")
+    return list(session.scalars(select(each.c.id).limit(limit)))
 
 
 # ---------------------------------------------------------------------------------------- API keys

@@ -151,6 +151,8 @@ def test_orders_and_filters(engine):
         assert queue.count(session, Filter(section="local")) == 6
         assert queue.count(session, Filter(author="author-1", section="sport")) == 6
         assert queue.count(session, Filter(text="bürger")) == 15  # the beginning of a word
+        assert queue.count(session, Filter(text="bü")) == 15
+        assert queue.count(session, Filter(text="co")) == 0  # too short to begin half of all words
         assert queue.count(session, Filter(text="HARBOUR comment", label="mocking")) == 5
         assert queue.count(session, Filter(text="' OR \"x* NEAR(")) == 0
         assert queue.count(session, Filter(low=0.75)) == sum(p >= 0.75 for p in ranks)

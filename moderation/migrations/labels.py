@@ -10,7 +10,7 @@ from moderation.store import REASONS
 
 
 def add_label(name: str) -> None:
-    """Add the columns of a label, its index, and the reason for which a comment can be rejected then.
+    """Add the columns of a label, its indexes, and the reason for which a comment can be rejected then.
 
     Comments that were scored before have no score of it, and are not flagged for it.
     """
@@ -21,6 +21,11 @@ def add_label(name: str) -> None:
     op.create_index(f"ix_item_{name}", "item", ["status", f"flag_{name}", name, "id", "source"])
     op.drop_index("ix_item_flags", "item")
     op.create_index("ix_item_flags", "item", ["status", *(f"flag_{label}" for label in LABELS)])
+    op.drop_index("ix_item_open", "item")
+    opened = sa.text("status = 'open'")
+    columns = ["status", "revision_id", "id", "source", "not_for", "section", "probability", "rank", "margin"]
+    columns += ["entered", *(f"flag_{label}" for label in LABELS), *LABELS]
+    op.create_index("ix_item_open", "item", columns, sqlite_where=opened, postgresql_where=opened)
     known = f"reason IS NULL OR reason IN {REASONS}"
     connection = op.get_bind()
     if connection.dialect.name != "sqlite":
