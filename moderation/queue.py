@@ -28,6 +28,7 @@ from sqlalchemy import (
     cast,
     func,
     insert,
+    null,
     or_,
     select,
     update,
@@ -606,21 +607,22 @@ def picture(session: Session, chosen: Filter, bins: int, size: int) -> tuple[lis
     are and a sample of at most `size` of them; as `histogram`, `count` and `sample` give, in one pass."""
     everything = replace(chosen, low=0.0, high=1.0)
     column, place = chosen.probability, _place(session, chosen, bins)
-    inside = [column >= chosen.low, *([column < chosen.high] if chosen.high < 1 else [])]
+    inside = and_(column >= chosen.low, *([column < chosen.high] if chosen.high < 1 else []))
     # As one text: a hundred thousand rows would take longer to come than to be found.
-    numbers = func.aggregate_strings(case((and_(*inside), cast(ItemRow.id, String)), else_=None), ",")
+    numbers = func.aggregate_strings(case((inside, cast(ItemRow.id, String))), ",") if size else null()
     conditions = everything.conditions(session)
-    query = select(place, func.count(), numbers).where(*conditions, column.is_not(None)).group_by(place)
+    query = select(place, func.count(), func.count(case((inside, 1))), numbers)
     with _words_by_index(session, chosen):
-        rows = session.execute(query).all()
-    heights = [0] * bins
+        rows = session.execute(query.where(*conditions, column.is_not(None)).group_by(place)).all()
+    heights, number = [0] * bins, 0
     found: list[str] = []
-    for index, number, text in rows:
-        heights[index] = number
+    for index, height, within, text in rows:
+        heights[index] = height
+        number += within
         found += text.split(",") if text else []
     ids = [int(each) for each in random.sample(found, min(size, len(found)))]  # nosec B311: a sample to look at
     shown = _loaded(select(ItemRow)).where(ItemRow.id.in_(ids)).order_by(ItemRow.id)
-    return heights, len(found), list(session.scalars(shown)) if ids else []
+    return heights, number, list(session.scalars(shown)) if ids else []
 
 
 def standing(session: Session, items: list[ItemRow]) -> dict[int, DecisionRow]:
