@@ -354,6 +354,7 @@ def _place_of_another(session, rng):
 
 
 _FEW = 2000  # comments with the words asked for
+_AHEAD = 300  # items in whose texts the words are looked for before all are gone over
 
 
 @dataclass(frozen=True)
@@ -762,12 +763,26 @@ def lease(
         At most `size`, in the order asked for, loaded as by `items`.
     """
     chosen = chosen or Filter()
-    at, dialect = now(), _dialect(session)
-    conditions = chosen.conditions(session, order)
+    at, dialect, words = now(), _dialect(session), store.words(chosen.text)
+    # The queue without regard to words: what they are is asked of the first comments in it.
+    wanted = replace(chosen, text="") if words else chosen
+    conditions = wanted.conditions(session, order)
     mine = and_(ItemRow.lease_id == moderator.id, ItemRow.lease_until > at)
     # The few that a moderator has are found by their lease alone, not by going through the queue in its order.
     held = list(session.scalars(select(ItemRow.id).where(mine)))
     held = list(session.scalars(select(ItemRow.id).where(ItemRow.id.in_(held), *conditions))) if held else []
+    free = and_(or_(ItemRow.lease_id.is_(None), ItemRow.lease_until <= at), ItemRow.not_for != moderator.name)
+    if dialect == "sqlite":
+        # Nobody else writes meanwhile, and who has which card is found by the few leases alone.
+        leased = select(ItemRow.id).where(ItemRow.lease_id > 0, ItemRow.lease_until > at)
+        free = and_(ItemRow.id.not_in(leased), ItemRow.not_for != moderator.name)
+    ahead: list[int] = []
+    holding: set[int] = set()
+    if words:
+        query = _ordered(select(ItemRow.id).where(*conditions, free), wanted, order, dialect)
+        ahead = list(session.scalars(query.limit(_AHEAD)))
+        holding = _holding(session, words, held + ahead)
+        held = [each for each in held if each in holding]
     if len(held) > size:
         held = list(
             session.scalars(
@@ -780,12 +795,14 @@ def lease(
         .values(lease_id=None, lease_until=None)
         .execution_options(synchronize_session="fetch")
     )
-    if len(held) < size:
-        free = or_(ItemRow.lease_id.is_(None), ItemRow.lease_until <= at)
-        if dialect == "sqlite":
-            # Nobody else writes meanwhile, and who has which card is found by the few leases alone.
-            free = ItemRow.id.not_in(select(ItemRow.id).where(ItemRow.lease_id > 0, ItemRow.lease_until > at))
-        query = select(ItemRow.id).where(*conditions, free, ItemRow.not_for != moderator.name)
+    missing = size - len(held)
+    first = [each for each in ahead if each in holding][:missing]
+    if first:
+        query = select(ItemRow.id).where(ItemRow.id.in_(first), free).with_for_update(skip_locked=True)
+        held += session.scalars(query)
+    # Where fewer are free than were looked at, those were all.
+    if len(held) < size and not (words and len(ahead) < _AHEAD):
+        query = select(ItemRow.id).where(*chosen.conditions(session, order), free, ItemRow.id.not_in(held))
         query = _ordered(query, chosen, order, dialect).limit(size - len(held)).with_for_update(skip_locked=True)
         with _words_by_index(session, chosen):
             held += session.scalars(query)
@@ -797,6 +814,15 @@ def lease(
     )
     query = _ordered(select(ItemRow).where(ItemRow.id.in_(held)), chosen, order, dialect)
     return list(session.scalars(_loaded(query).execution_options(populate_existing=True)))
+
+
+def _holding(session, words, ids):
+    """Those of some items whose comments hold all of the words."""
+    dialect = _dialect(session)
+    matching = store.matching([words], dialect, prefix=True)
+    # In disguise, as in the filter's conditions: the items are few, the comments with the words may be many.
+    revision = func.coalesce(ItemRow.revision_id, 0) if dialect == "sqlite" else ItemRow.revision_id
+    return set(session.scalars(select(ItemRow.id).where(ItemRow.id.in_(ids), revision.in_(matching))))
 
 
 def release(session: Session, moderator: ModeratorRow) -> int:

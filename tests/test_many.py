@@ -89,7 +89,6 @@ def test_what_no_index_has_in_order_is_found_without_the_table(many):
     """None may be what is looked for: then all open items are gone over, in an index that has what is asked for."""
     for name in (
         "picture of a batch with a word",
-        "lease of 20 with a word",
         "lease of 20 with a word in a section, by age",
         "lease of 20 of a label and a section that has none",
         "lease of 20 contested, of which there are none",
