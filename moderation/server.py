@@ -2,13 +2,20 @@
 
 waitress reads requests in one thread and answers them in others. It queues without bound; here a request that finds
 `limit` others under way is refused by the reading thread, at once and without waking another.
+
+Under load that thread competes for Python's interpreter lock with those that score, and has a third of it at best. Most
+requests are then refused, and parsing them would take more than that: they are refused unparsed, by their outline, and
+with system calls that keep the lock.
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
+import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -23,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 #: Answered by a thread of its own, so that nobody takes busy for dead.
 WATCHED = frozenset({"/health", "/ready", "/metrics"})
+SWITCH_SECONDS = 0.0005  #: for which a thread keeps the interpreter lock while others want it
 RECEIVE_SECONDS = 60  #: within which a whole request must have come in, and after which an idle connection is closed
 
 _BUSY = json.dumps(
@@ -34,6 +42,44 @@ _BUSY = json.dumps(
         "errors": [],
     }
 ).encode()
+
+#: The C library, called without giving the interpreter lock away: for calls that return at once, and for no others.
+#: Python's own give it away, and while others score it takes `SWITCH_SECONDS` or more to get it back, for each call.
+_libc = ctypes.PyDLL(None)
+
+_REQUEST_LINE = re.compile(rb"(?!HEAD )[A-Z]+ (/(?!/)[^ ?#%\r\n]*)(?:\?[^ \r\n]*)? HTTP/1\.1\r\n")
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,10})[ \t]*\r\n")
+#: Where one of these stands, in whatever place, waitress has to say what it means.
+_INTRICATE = re.compile(rb"transfer-encoding|expect|close")
+
+
+def outline(data: bytes) -> tuple[str, int] | None:
+    """Path and length in bytes of the request that some bytes begin with, as far as they tell without doubt.
+
+    Parameters
+    ----------
+    data : bytes
+        At least the request's head; its body may be still to come.
+
+    Returns
+    -------
+    (str, int) or None
+        None when the head is not whole, or when it must be parsed to know where the request ends, what it asks for or
+        whether another may follow.
+    """
+    line, end = _REQUEST_LINE.match(data), data.find(b"\r\n\r\n") + 4
+    if line is None or end < 4:
+        return None
+    head = data[:end].lower()
+    if _INTRICATE.search(head):
+        return None
+    body, lengths = 0, head.count(b"content-length")
+    if lengths:
+        length = _LENGTH.search(head)
+        if length is None or lengths > 1:
+            return None
+        body = int(length[1])
+    return line[1].decode("latin-1"), end + body
 
 
 class _Task(WSGITask):
@@ -60,14 +106,51 @@ class _Channel(HTTPChannel):
     task_class = _Task
     error_task_class = _ErrorTask
     begun = None  # when the first byte of a request came that is not whole yet
+    unread = 0  # bytes of a refused request that are still to come
+
+    def recv(self, buffer_size):
+        into = self.server.received_bytes
+        count = _libc.recv(self._fileno, into, min(buffer_size, len(into)), socket.MSG_DONTWAIT)
+        # The end of the connection, and errors, come again, and are told apart there.
+        return ctypes.string_at(into, count) if count > 0 else super().recv(buffer_size)
 
     def received(self, data):
-        done = super().received(data)
-        if self.request is None:
+        done = super().received(self._turn_away(data))
+        if self.request is None and not self.unread:
             self.begun = None
         elif self.begun is None:
             self.begun = time.monotonic()
         return done
+
+    def _turn_away(self, data):
+        """Refuse what begins here, when it cannot be taken and can be refused unparsed; gives the bytes left over."""
+        while data:
+            if self.unread:
+                passed = min(self.unread, len(data))
+                self.unread -= passed
+                data = data[passed:]
+                continue
+            # What was asked before is answered first. (`requests` before the rest: a thread that ends one sets these.)
+            if self.requests or self.request or self.total_outbufs_len or self.close_when_flushed or self.will_close:
+                break
+            found = outline(data) if self.server.full else None
+            if found is None or found[0] in WATCHED:
+                break
+            path, self.unread = found
+            reply = self.server.busy(path, last=False)
+            # The reading thread alone closes connections, so that this one cannot be another by now.
+            sent = max(0, _libc.send(self._fileno, reply, len(reply), socket.MSG_DONTWAIT))
+            if sent < len(reply):
+                self._answer(reply[sent:])
+            self.server.refused()
+        return data
+
+    def _answer(self, reply):
+        with self.outbuf_lock:
+            self.outbufs[-1].append(reply)
+            self.current_outbuf_count += len(reply)
+            self.total_outbufs_len += len(reply)
+            self._flush_exception(self._flush_some, do_close=False)
 
     def service(self):
         dispatcher = self.dispatcher
@@ -81,19 +164,16 @@ class _Channel(HTTPChannel):
         request = self.requests.pop(0)
         request.close()
         last = request.version != "1.1" or request.headers.get("CONNECTION", "").lower() == "close"
-        reply = self.server.busy(getattr(request, "path", ""), last)
-        with self.outbuf_lock:
-            self.outbufs[-1].append(reply)
-            self.current_outbuf_count += len(reply)
-            self.total_outbufs_len += len(reply)
-            self._flush_exception(self._flush_some, do_close=False)
+        # An answer to HEAD has no body: whoever reads this one must not take it for the beginning of the next answer.
+        last = last or getattr(request, "command", "") == "HEAD"
+        self._answer(self.server.busy(getattr(request, "path", ""), last))
         if last:
             self.close_when_flushed = True
         self.last_activity = time.time()
 
     @property
     def idle(self):
-        return not (self.requests or self.request or self.total_outbufs_len)
+        return not (self.requests or self.request or self.total_outbufs_len or self.unread)
 
 
 class _Dispatcher(ThreadedTaskDispatcher):
@@ -172,6 +252,7 @@ class Server(TcpWSGIServer):
             backlog=1_024,
             asyncore_use_poll=True,
         )
+        self.received_bytes = ctypes.create_string_buffer(adjustments.recv_bytes)  # the reading thread's alone
         super().__init__(
             application,
             map={},
@@ -203,6 +284,15 @@ class Server(TcpWSGIServer):
         if (self._watchers if watcher else self.task_dispatcher).takes(channel):
             return
         channel.refuse()
+        self.refused()
+
+    @property
+    def full(self) -> bool:
+        """Whether as many requests are under way as may be."""
+        return self.task_dispatcher.under_way >= self.task_dispatcher.limit
+
+    def refused(self):
+        """Count a refusal; say so in the log now and then."""
         self.on_refusal()
         if time.monotonic() - self._warned > 10:
             self._warned = time.monotonic()
@@ -219,7 +309,7 @@ class Server(TcpWSGIServer):
         """Serve until SIGTERM or SIGINT, then answer what was accepted, for at most `grace` seconds."""
         # Scoring keeps the interpreter busy. By default it would be taken from it only every 5 ms, for which the
         # thread that reads the network, and refuses, would have to wait.
-        sys.setswitchinterval(0.0005)
+        sys.setswitchinterval(SWITCH_SECONDS)
         signals = (signal.SIGTERM, signal.SIGINT)
         before = {number: signal.signal(number, self._stop) for number in signals}
         try:

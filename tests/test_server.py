@@ -10,6 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 from conftest import Server, until
+from hypothesis import example, given
+from hypothesis import strategies as st
+from waitress.adjustments import Adjustments
+from waitress.parser import HTTPRequestParser
+
+from moderation.server import outline
 
 SLOW = {"comments": [{"text": "You are an idiot and a liar, and so it goes on and on. " * 100}] * 60}
 
@@ -192,3 +198,196 @@ def test_whoever_sends_too_slowly_is_cut_off(tmp_path):
             assert server.score(text="A comment.")["status"] == "scored"
     finally:
         server.stop()
+
+
+#: Every request stays until /ready was asked for, or the end, and gets its body back. /health: how many are under way.
+DOOR = """
+import logging, threading
+from moderation.server import Server
+
+logging.basicConfig(level="INFO")
+door = threading.Event()
+
+def application(environ, start_response):
+    path, body = environ["PATH_INFO"], environ["wsgi.input"].read()
+    if path == "/ready":
+        door.set()
+    elif path == "/health":
+        body = b"%d" % server.task_dispatcher.under_way
+    else:
+        while not (door.wait(0.1) or server.stopping):
+            pass
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+
+server = Server(
+    application, host="127.0.0.1", port=0, threads=2, limit=4, headers={"X-Header": "of all"}, on_refusal=lambda: None,
+    busy={"/other": ("text/plain", b"Busy in another way")},
+)
+print(f"on http://127.0.0.1:{server.effective_port}", flush=True)
+server.run_until_stopped(10)
+"""
+
+
+@pytest.fixture
+def held(start):
+    """The server with all its places taken, and the connections that hold them."""
+    server = start(program=("-c", DOOR))
+    with ThreadPoolExecutor(4) as pool:
+        server.holding = [pool.submit(requests.post, server.url, data=f"held {n}", timeout=60) for n in range(4)]
+        try:
+            until(lambda: server.get("/health").text == "4")
+            yield server
+        finally:
+            if server.process.poll() is None:
+                server.get("/ready")
+
+
+def answer(connection):
+    """The next answer: its head and its body, of the length told."""
+    read = connection.recv(1)
+    while b"\r\n\r\n" not in read:
+        assert (more := connection.recv(1))
+        read += more
+    head, _, body = read.partition(b"\r\n\r\n")
+    [length] = [int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length:")]
+    while len(body) < length:
+        body += connection.recv(length - len(body))
+    return head, body
+
+
+def request(body, more=b"", path=b"/score"):
+    return b"POST %s HTTP/1.1\r\nHost: here\r\n%sContent-Length: %d\r\n\r\n%s" % (path, more, len(body), body)
+
+
+def connect(server):
+    return socket.create_connection(("127.0.0.1", server.port), timeout=60)
+
+
+def test_while_all_places_are_held_everyone_else_is_refused_and_can_ask_again_on_the_same_connection(held):
+    others = [connect(held) for _ in range(40)]
+    for _ in range(2):
+        for other in others:
+            other.sendall(request(b"{}"))
+        for other in others:
+            head, body = answer(other)
+            assert head.startswith(b"HTTP/1.1 503 ") and b"\r\nRetry-After: 1" in head and b"X-Header: of all" in head
+            assert b"Connection" not in head and json.loads(body)["title"] == "Too busy"
+    assert held.get("/health").text == "4" and not any(one.done() for one in held.holding)
+    held.get("/ready")
+    assert [one.result().text for one in held.holding] == [f"held {n}" for n in range(4)]
+    until(lambda: held.get("/health").text == "0")
+    for number, other in enumerate(others):
+        other.sendall(request(b"%d" % number))
+        assert answer(other)[1] == b"%d" % number
+        other.close()
+
+
+def test_a_refusal_does_not_wait_for_the_body_and_what_follows_that_is_another_request(held):
+    large, end = b"POST /score HTTP/1.1\r\n" * 10_000, request(b"the end")
+    with connect(held) as connection:
+        for _ in range(2):
+            head, _, body = request(large).partition(b"\r\n\r\n")
+            connection.sendall(head + b"\r\n\r\n")
+            assert answer(connection)[0].startswith(b"HTTP/1.1 503 ")
+            connection.sendall(body[:-1])
+            connection.sendall(body[-1:] + end + request(b"", path=b"/other/one?close"))
+            assert answer(connection)[0].startswith(b"HTTP/1.1 503 ")
+            assert answer(connection)[1] == b"Busy in another way"
+        connection.sendall(request(large)[:-3])
+        assert answer(connection)[0].startswith(b"HTTP/1.1 503 ")
+        held.get("/ready")
+        until(lambda: held.get("/health").text == "0")
+        connection.sendall(large[-3:] + end + end)
+        assert [answer(connection)[1] for _ in range(2)] == [b"the end"] * 2
+
+
+@pytest.mark.parametrize(
+    ("sent", "closed"),
+    [
+        (request(b"{}", b"Connection: close\r\n"), True),
+        (request(b"{}", b"Connection: keep-alive\r\n"), False),
+        (b"POST /score HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}", True),
+        (request(b"{}", b"Expect: 100-continue\r\n"), False),
+        (b"POST /score HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", False),
+        (b"\r\n" + request(b"{}"), False),
+        (b"HEAD /score HTTP/1.1\r\n\r\n", True),
+    ],
+)
+def test_however_it_was_asked_it_is_refused(held, sent, closed):
+    with connect(held) as connection:
+        connection.sendall(sent)
+        if b"Expect" in sent:
+            assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        head, body = answer(connection)
+        assert head.startswith(b"HTTP/1.1 503 ") and b"Retry-After: 1" in head and b"Too busy" in body
+        assert (b"Connection: close" in head) is closed
+        if closed:
+            assert connection.recv(1) == b""
+        else:
+            connection.sendall(request(b"{}"))
+            assert answer(connection)[0].startswith(b"HTTP/1.1 503 ")
+
+
+def test_sigterm_lets_the_body_of_a_refused_request_come_in(held):
+    with connect(held) as connection:
+        connection.sendall(request(b"x" * 1000)[:-1])
+        assert answer(connection)[0].startswith(b"HTTP/1.1 503 ")
+        held.process.send_signal(signal.SIGTERM)
+        until(lambda: "stopping" in held.log.read_text())
+        assert {one.result().status_code for one in held.holding} == {200}
+        connection.sendall(b"x")
+        assert connection.recv(1) == b""
+    assert held.process.wait(30) == 0
+
+
+HEADERS = [
+    b"Content-Length: 4",
+    b"content-length:\t5 ",
+    b"Content-Length: +6",
+    b"Content-Length: 1\n",
+    b"X-Content-Length: 7",
+    b"Content-Length : 8",
+    b"X: a\r\n Content-Length: 3",
+    b"X: a\nContent-Length: 3",
+    b"Transfer-Encoding: chunked",
+    b"Transfer-Encoding:\r\n chunked",
+    b"Connection: keep-alive",
+    b"Connection: close",
+    b"Host: localhost",
+    b"",
+]
+LINES = [b"POST /score HTTP/1.1", b"GET /a/b?c=%41 HTTP/1.1", b"GET /%41 HTTP/1.1", b"GET //a HTTP/1.1"]
+LINES += [
+    b"HEAD / HTTP/1.1",
+    b"GET / HTTP/1.0",
+    b"GET http://a/b HTTP/1.1",
+    b"get / HTTP/1.1",
+    b"GET /a#b HTTP/1.1",
+    b"",
+    b"GET /",
+]
+
+
+@given(st.sampled_from(LINES), st.lists(st.sampled_from(HEADERS), max_size=4), st.binary(max_size=12))
+@example(LINES[0], HEADERS[:1], b"four")
+@example(LINES[1], [], b"")
+def test_the_outline_of_a_request_is_what_waitress_reads_in_it(line, headers, rest):
+    data = b"\r\n".join([line, *headers, b"", b""]) + rest
+    found = outline(data)
+    parser = HTTPRequestParser(Adjustments())
+    read = parser.received(data)
+    if not parser.completed:
+        read += parser.received(data[read:])
+    if found is None or parser.error:
+        return
+    path, length = found
+    assert (
+        path == parser.path
+        and parser.command != "HEAD"
+        and not parser.chunked
+        and not parser.connection_close
+        and not parser.expect_continue
+    )
+    assert length == parser.header_bytes_received + parser.content_length
+    assert min(length, len(data)) == read
