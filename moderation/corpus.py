@@ -6,9 +6,12 @@ these are a matter of choosing columns.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import joblib
 import numpy as np
 from scipy import sparse
 from sklearn.pipeline import FeatureUnion
@@ -85,58 +88,47 @@ class Counts:
     def transform(self, features: Features, rows: np.ndarray) -> sparse.csr_matrix:
         """What the union of `features` gives for the comments at `rows`; float64, shape (rows, features)."""
         rows = np.asarray(rows)
-        weighers = [
-            _Weigher(self.blocks[name], features.columns[name], features.idf[name], place.start)
-            for name, place in features.blocks().items()
-            if name in self.blocks
-        ]
+        weighers = [_Weigher(self.blocks[name], features.columns[name], features.idf[name]) for name in _BLOCKS]
         cues = Cues()
         cues.mean_, cues.scale_ = features.cue_mean, features.cue_scale
-        cue_columns = np.arange(features.blocks()[CUES].start, features.blocks()[CUES].stop, dtype=np.int32)
         # Piece by piece into the result, of which there would otherwise be several copies on the way.
         most = sum(int(np.diff(each.counts.indptr)[rows].sum()) for each in weighers)
-        most += len(rows) * len(cue_columns)
+        most += len(rows) * self.cue_values.shape[1]
         data, indices = np.empty(most), np.empty(most, dtype=np.int32)
-        sizes, end = [], 0
+        ends, end = [np.zeros(1, dtype=np.int64)], 0
         for begin in range(0, len(rows), _ROWS):
             some = rows[begin : begin + _ROWS]
-            dense = cues.scaled(self.cue_values[some]) * features.cue_weight
-            row, cue = np.nonzero(dense)
-            parts = [*(each(some) for each in weighers), (row, cue_columns[cue], dense[row, cue])]
-            counts = [np.bincount(row, minlength=len(some)) for row, _, _ in parts]
-            size = np.sum(counts, axis=0)
-            starts = end + np.cumsum(size) - size
-            for (row, column, weight), count in zip(parts, counts, strict=True):
-                # An entry's place: where its row starts, and how many of its row come before it.
-                place = np.arange(len(row)) + (starts - np.cumsum(count) + count)[row]
-                data[place], indices[place] = weight, column
-                starts = starts + count
-            sizes.append(size)
-            end += int(size.sum())
-        indptr = np.concatenate([[0], np.cumsum(np.concatenate(sizes))]) if sizes else np.zeros(1, dtype=np.int64)
+            dense = sparse.csr_matrix(cues.scaled(self.cue_values[some]) * features.cue_weight)
+            piece = sparse.hstack([*(each(some) for each in weighers), dense], format="csr")
+            data[end : end + piece.nnz], indices[end : end + piece.nnz] = piece.data, piece.indices
+            ends.append(end + piece.indptr[1:].astype(np.int64))
+            end += piece.nnz
+        indptr = np.concatenate(ends).astype(np.int32 if end < 2**31 else np.int64)
         width = features.blocks()[CUES].stop
-        kind = np.int32 if end < 2**31 else np.int64
-        return sparse.csr_matrix((data[:end], indices[:end], indptr.astype(kind)), shape=(len(rows), width))
+        return sparse.csr_matrix((data[:end], indices[:end], indptr), shape=(len(rows), width))
 
 
 class _Weigher:
     """TF-IDF weights, of unit length in a row, of the columns kept."""
 
-    def __init__(self, counts, columns, idf, first):
-        self.counts, self.idf, self.first = counts, idf, first
+    def __init__(self, counts, columns, idf):
+        self.counts, self.idf = counts, idf
         self.place = np.full(counts.shape[1], -1, dtype=np.int32)
         self.place[columns] = np.arange(len(columns))
         self.frequency = np.log(np.arange(int(counts.data.max(initial=0)) + 1).clip(1)) + 1.0
 
-    def __call__(self, rows):
+    def __call__(self, rows) -> sparse.csr_matrix:
         part = self.counts[rows]
-        place = self.place[part.indices]
-        known = np.flatnonzero(place >= 0)
-        row = np.repeat(np.arange(len(rows)), np.diff(part.indptr))[known]
-        place = place[known]
-        weights = self.frequency[part.data[known]] * self.idf[place]
-        lengths = np.sqrt(np.bincount(row, weights * weights, minlength=len(rows)))
-        return row, place + np.int32(self.first), weights / lengths[row]
+        place, numbers, ends = self.place[part.indices], part.data, part.indptr
+        known = place >= 0
+        if not known.all():
+            ends = np.concatenate([[0], np.cumsum(known)])[ends]
+            place, numbers = place[known], numbers[known]
+        weights = self.frequency[numbers] * self.idf[place]
+        sizes = np.diff(ends)
+        lengths = np.sqrt(np.bincount(np.repeat(np.arange(len(rows)), sizes), weights * weights, minlength=len(rows)))
+        weights /= np.repeat(lengths, sizes)
+        return sparse.csr_matrix((weights, place, ends.astype(np.int32)), shape=(len(rows), len(self.idf)))
 
 
 class Corpus:
@@ -164,21 +156,24 @@ class Corpus:
     def __init__(self, texts: Sequence[str], *, characters=(2, 5), min_df: int = 1, progress=iter, jobs: int = 1):
         self.characters = characters
         parts = [texts[begin : begin + _ROWS] for begin in range(0, len(texts), _ROWS)]
-        found = processes.each(_read, [(part, characters) for part in parts], jobs, progress)
-        ids: dict[str, dict[str, int]] = {name: {} for name in _BLOCKS}
-        read: dict[str, list[sparse.csr_matrix]] = {name: [] for name in _BLOCKS}
-        cue_values = []
-        for blocks, values in found:
-            for name, (names, counts) in blocks.items():
-                known = ids[name]
-                column = np.array([known.setdefault(gram, len(known)) for gram in names], dtype=np.int32)
-                counts.indices = column[counts.indices]
-                read[name].append(counts)
+        pieces_of, words_of = _Columns(), _Columns()
+        cue_values = [np.zeros((0, len(CUE_NAMES)))]
+        for some_pieces, some_words, values in processes.each(_read, [(part,) for part in parts], jobs, progress):
+            pieces_of.add(*some_pieces)
+            words_of.add(*some_words)
             cue_values.append(values)
-        self.names, joined = {}, {}
-        for name in _BLOCKS:
-            self.names[name], joined[name] = _joined(ids.pop(name), read.pop(name), min_df)
-        self.counts = Counts(joined, np.concatenate(cue_values) if cue_values else np.zeros((0, len(CUE_NAMES))))
+        self.names, blocks = {}, {}
+        self.names[WORDS], blocks[WORDS] = _kept(words_of.places, words_of.counts(), min_df)
+        grams, of_piece = _characters(pieces_of.places, characters)
+        # A character n-gram stands in a comment as often as in its pieces.
+        self.names[CHARACTERS], blocks[CHARACTERS] = _kept(grams, pieces_of.counts(), min_df, of_piece)
+        self.counts = Counts(blocks, np.concatenate(cue_values))
+        if jobs > 1:
+            # Mapped from files, the numbers are in memory once for all processes.
+            self._folder = tempfile.TemporaryDirectory(prefix="counts-", ignore_cleanup_errors=True)
+            path = Path(self._folder.name) / "counts"
+            joblib.dump(self.counts, path)
+            self.counts = joblib.load(path, mmap_mode="r")
 
     def choose(self, rows: np.ndarray, **limits) -> Features:
         """As `Counts.choose`."""
@@ -207,56 +202,100 @@ class Corpus:
         return union
 
 
-def _read(texts, characters):
-    """N-grams and their counts, by block, and the cues of some texts."""
-    ids: dict[str, dict[str, int]] = {name: {} for name in _BLOCKS}
-    word_ids, character_ids = ids[WORDS], ids[CHARACTERS]
-    piece_ids: dict[str, np.ndarray] = {}
-    words, letters, cue_values = [], [], np.zeros((len(texts), len(CUE_NAMES)))
+class _Columns:
+    """Counts of parts of a corpus, brought to the same columns."""
+
+    def __init__(self):
+        self.places: dict[str, int] = {}
+        self._parts: list[sparse.csr_matrix] = []
+
+    def add(self, names: list[str], counts: sparse.csr_matrix) -> None:
+        places = self.places
+        column = np.array([places.setdefault(name, len(places)) for name in names], dtype=np.int32)
+        self._parts.append((counts.data, column[counts.indices], counts.indptr))
+
+    def counts(self) -> sparse.csr_matrix:
+        found = [sparse.csr_matrix(part, shape=(len(part[2]) - 1, len(self.places))) for part in self._parts]
+        self._parts = []
+        return sparse.vstack(found, format="csr") if found else sparse.csr_matrix((0, len(self.places)), dtype=np.uint8)
+
+
+def _read(texts):
+    """The pieces and the words of some texts, each as names and their counts, and the cues."""
+    piece_ids: dict[str, int] = {}
+    word_ids: dict[str, int] = {}
+    all_pieces, all_words, cue_values = [], [], np.zeros((len(texts), len(CUE_NAMES)))
     for row, text in enumerate(texts):
         found = pieces(text)
         cue_values[row] = cues(text, found)[0]
         tokens = [token for piece in found for token in piece_tokens(piece.text)]
         tokens += [f"{first} {second}" for first, second in zip(tokens, tokens[1:], strict=False)]
-        tokens = [token for token in tokens if token not in NAMELESS]
-        words.append(np.array([word_ids.setdefault(token, len(word_ids)) for token in tokens], dtype=np.int32))
-        parts = []
-        for piece in found:
-            known = piece_ids.get(piece.text)
-            if known is None:
-                grams = character_ngrams(piece.text, *characters)
-                known = np.array([character_ids.setdefault(g, len(character_ids)) for g in grams], dtype=np.int32)
-                if len(piece.text) <= 40:
-                    piece_ids[piece.text] = known
-            parts.append(known)
-        letters.append(np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32))
-    counted = {name: _counts(rows, len(ids[name])) for name, rows in ((WORDS, words), (CHARACTERS, letters))}
-    return {name: (list(ids[name]), counted[name]) for name in _BLOCKS}, cue_values
+        all_words.append([word_ids.setdefault(token, len(word_ids)) for token in tokens if token not in NAMELESS])
+        all_pieces.append([piece_ids.setdefault(piece.text, len(piece_ids)) for piece in found])
+    return (
+        (list(piece_ids), _counts(all_pieces, len(piece_ids))),
+        (list(word_ids), _counts(all_words, len(word_ids))),
+        cue_values,
+    )
 
 
-def _counts(rows: list[np.ndarray], width: int) -> sparse.csr_matrix:
-    indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
-    indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
+def _counts(rows: list[list[int]], width: int) -> sparse.csr_matrix:
+    indptr = np.cumsum([0, *map(len, rows)])
+    indices = np.fromiter((index for row in rows for index in row), dtype=np.int32, count=indptr[-1])
     matrix = sparse.csr_matrix((np.ones(len(indices), dtype=np.int32), indices, indptr), shape=(len(rows), width))
     matrix.sum_duplicates()
-    # Most counts are small, and there are many millions of them.
+    return _small(matrix)
+
+
+def _small(matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+    """With as few bytes a number as do: most counts are small, and there are many millions of them."""
     return matrix.astype(np.min_scalar_type(int(matrix.data.max(initial=0))))
 
 
-def _joined(ids: dict[str, int], parts: list[sparse.csr_matrix], min_df: int) -> tuple[list[str], sparse.csr_matrix]:
-    """The n-grams that stand in `min_df` comments, in the order of the alphabet, and their counts."""
-    frequency = np.zeros(len(ids), dtype=np.int64)
-    for part in parts:
-        frequency += np.bincount(part.indices, minlength=len(ids))
-    names = sorted(name for name, index in ids.items() if frequency[index] >= min_df)
-    place = np.full(len(ids), -1, dtype=np.int32)
-    place[np.fromiter((ids[name] for name in names), dtype=np.int64, count=len(names))] = np.arange(len(names))
-    for number, part in enumerate(parts):
-        column = place[part.indices]
-        known = column >= 0
-        ends = np.concatenate([[0], np.cumsum(known)])[part.indptr]
-        parts[number] = sparse.csr_matrix((part.data[known], column[known], ends), shape=(part.shape[0], len(names)))
-        parts[number].sort_indices()
-    if not parts:
+def _characters(pieces: dict[str, int], characters: tuple[int, int]) -> tuple[dict[str, int], sparse.csr_matrix]:
+    """The character n-grams, and how often each stands in each piece."""
+    places: dict[str, int] = {}
+    rows = []
+    for piece in pieces:
+        grams = character_ngrams(piece, *characters)
+        rows.append(np.array([places.setdefault(gram, len(places)) for gram in grams], dtype=np.int32))
+    indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
+    indptr = np.cumsum([0, *map(len, rows)])
+    matrix = sparse.csr_matrix((np.ones(len(indices), dtype=np.int32), indices, indptr), shape=(len(rows), len(places)))
+    matrix.sum_duplicates()
+    return places, matrix
+
+
+def _kept(
+    places: dict[str, int], counts: sparse.csr_matrix, min_df: int, of_piece: sparse.csr_matrix | None = None
+) -> tuple[list[str], sparse.csr_matrix]:
+    """The n-grams that stand in `min_df` comments, in the order of the alphabet, and their counts.
+
+    Parameters
+    ----------
+    places : dict of str to int
+        Columns of the n-grams.
+    counts : csr_matrix
+        Of the n-grams; or of pieces, and then `of_piece` says what n-grams these hold.
+    """
+    frequency = np.zeros(len(places), dtype=np.int64)
+    # Some comments at a time: of all at once the rare n-grams would take much of the memory.
+    steps = [slice(begin, begin + _ROWS) for begin in range(0, counts.shape[0], _ROWS)]
+
+    def part(step):
+        return counts[step] if of_piece is None else counts[step].astype(np.int32) @ of_piece
+
+    for step in steps:
+        frequency += np.bincount(part(step).indices, minlength=len(places))
+    names = sorted(name for name, index in places.items() if frequency[index] >= min_df)
+    columns = np.fromiter((places[name] for name in names), dtype=np.int64, count=len(names))
+    if of_piece is not None:
+        of_piece = of_piece[:, columns]
+        found = [part(step) for step in steps]
+    else:
+        found = [counts[step][:, columns] for step in steps]
+    for matrix in found:
+        matrix.sort_indices()
+    if not found:
         return names, sparse.csr_matrix((0, len(names)), dtype=np.uint8)
-    return names, sparse.vstack(parts, format="csr")
+    return names, _small(sparse.vstack([_small(matrix) for matrix in found], format="csr"))

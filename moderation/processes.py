@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import joblib
 from joblib.externals.loky import get_reusable_executor
+from threadpoolctl import threadpool_limits
 
 MOST = 2  #: processes; each takes half a gigabyte where the shipped model is trained
 
@@ -17,6 +18,9 @@ def available() -> int:
 
 def each(function: Callable, arguments: Iterable[tuple], jobs: int, progress=iter) -> Iterator:
     """What a function gives for each of the arguments, in their order.
+
+    Sums and products of matrices round otherwise with another number of threads. Each process has one, and so has this
+    one where it works alone: the results are the same however many processes and processors there are.
 
     Parameters
     ----------
@@ -31,9 +35,12 @@ def each(function: Callable, arguments: Iterable[tuple], jobs: int, progress=ite
     arguments = list(arguments)
     if jobs < 2 or len(arguments) < 2:
         for some in progress(arguments):
-            yield function(*some)
+            with threadpool_limits(1):
+                result = function(*some)
+            yield result
         return
-    work = joblib.Parallel(n_jobs=jobs, return_as="generator", max_nbytes="256K")
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        work = joblib.Parallel(n_jobs=jobs, return_as="generator", max_nbytes="256K")
     found = work(joblib.delayed(function)(*some) for some in arguments)
     try:
         # The progress counts what it hands out; the results come as they are asked for.

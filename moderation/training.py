@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -658,7 +659,7 @@ def fit(
     with measure("fitting the text labels, whole and by folds"):
         features, classifiers, logits = trainer.cross_fit(steps("Fitting the text"))
     with measure("learning the word space"):
-        reader = topic_reader(data, recipe)
+        (reader,) = processes.each(topic_reader, [(data, recipe)], 1)
     with measure("comparing with articles and threads"):
         topics = TopicTrainer(
             reader,
@@ -669,8 +670,8 @@ def fit(
             jobs=jobs,
         )
     with measure("fitting off_topic, whole and by folds"):
-        topic_logits = np.concatenate(topics.out_of_fold())
-        topic = topics.fit(np.arange(len(topics.labels)))
+        topic, *unseen = topics.cross_fit(steps("Fitting off_topic"))
+        topic_logits = np.concatenate(unseen)
     with measure("calibrations and thresholds"):
         held, calibrations = {}, {}
         corpora = comments["corpus"].to_numpy()
@@ -759,7 +760,7 @@ class TopicTrainer:
     """
 
     def __init__(self, reader: TopicModel, data: Dataset, *, n_splits: int, seed: int, progress=iter, jobs: int = 1):
-        self.reader = reader
+        self.reader, self.jobs = reader, jobs
         under = data.comments[data.comments["article_id"] != ""].reset_index(drop=True)
         gathered = []
         for fold, (_, test) in enumerate(datasets.folds(under, n_splits=n_splits, seed=seed)):
@@ -785,18 +786,34 @@ class TopicTrainer:
         )
 
     def logits(self, model: TopicModel, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Logits of pairs without and with their threads."""
-        no, yes = np.zeros(len(rows), dtype=bool), np.ones(len(rows), dtype=bool)
-        return model.evidence_logits(self.bare[rows], no), model.evidence_logits(self.threaded[rows], yes)
+        """Logits of the pairs at `rows` without and with their threads."""
+        return _topic_logits(model, self.bare[rows], self.threaded[rows])
 
-    def out_of_fold(self) -> tuple[np.ndarray, np.ndarray]:
-        """Logits of every pair, without and with thread, from a model that saw no article of its fold."""
+    def cross_fit(self, progress=iter) -> tuple[TopicModel, np.ndarray, np.ndarray]:
+        """What `fit` gives of all pairs; and logits of every pair, without and with thread, from a model that saw no
+        article of its fold."""
+        splits = [(np.arange(len(self.labels)), np.zeros(0, dtype=np.int64))]
+        splits += [
+            (np.flatnonzero(self.fold != fold), np.flatnonzero(self.fold == fold)) for fold in np.unique(self.fold)
+        ]
+        known = TopicModel(self.reader.space, self.reader.strength), self.bare, self.threaded, self.labels, self.weights
+        (whole, _), *found = processes.each(_fit_topic, [(*known, *split) for split in splits], self.jobs, progress)
+        whole.space = self.reader.space
         bare, threaded = np.zeros(len(self.labels)), np.zeros(len(self.labels))
-        for fold in np.unique(self.fold):
-            test = np.flatnonzero(self.fold == fold)
-            model = self.fit(np.flatnonzero(self.fold != fold))
-            bare[test], threaded[test] = self.logits(model, test)
-        return bare, threaded
+        for (_, test), (_, logits) in zip(splits[1:], found, strict=True):
+            bare[test], threaded[test] = logits
+        return whole, bare, threaded
+
+
+def _fit_topic(model, bare, threaded, labels, weights, train, test):
+    model = copy.copy(model).fit(bare[train], threaded[train], labels[train], weights[train])
+    return model, _topic_logits(model, bare[test], threaded[test])
+
+
+def _topic_logits(model, bare, threaded):
+    """Logits of pairs without and with their threads."""
+    no, yes = np.zeros(len(bare), dtype=bool), np.ones(len(bare), dtype=bool)
+    return model.evidence_logits(bare, no), model.evidence_logits(threaded, yes)
 
 
 def _evidence(reader, comments):
