@@ -239,8 +239,9 @@ class WordSpace:
     def __init__(self, max_words=20_000, dimensions=100, window=15, seed=0):
         self.max_words, self.dimensions, self.window, self.seed = max_words, dimensions, window, seed
 
-    def fit(self, texts: Iterable[str]) -> WordSpace:
-        documents = [stems(text) for text in texts]
+    def fit(self, documents: Iterable[list[str]]) -> WordSpace:
+        """Learn from texts, each as `stems` gives it."""
+        documents = list(documents)
         frequency: Counter[str] = Counter()
         total: Counter[str] = Counter()
         for document in documents:

@@ -22,7 +22,7 @@ from moderation.dataset import Dataset
 from moderation.evaluation import curve, rate_weights
 from moderation.model import OFF_TOPIC, TEXT_LABELS, Calibration, Model
 from moderation.thresholds import best_threshold
-from moderation.topic import TopicModel, WordSpace, pair
+from moderation.topic import TopicModel, WordSpace, pair, stems
 
 BASE_RATES = {label.name: label.base_rate for label in labels.ALL}
 #: Share of comments that any label of the text applies to, of the comments that gave the labels' rates. Whether one is
@@ -659,7 +659,7 @@ def fit(
     with measure("fitting the text labels, whole and by folds"):
         features, classifiers, logits = trainer.cross_fit(steps("Fitting the text"))
     with measure("learning the word space"):
-        (reader,) = processes.each(topic_reader, [(data, recipe)], 1)
+        reader = topic_reader(data, recipe, steps("Learning words"), jobs=jobs)
     with measure("comparing with articles and threads"):
         topics = TopicTrainer(
             reader,
@@ -729,8 +729,11 @@ def _all_known(comments, topics, logits, topic_logits, calibrations, folds, reci
     return found
 
 
-def topic_reader(data: Dataset, recipe: Recipe) -> TopicModel:
-    """What gathers the evidence on the comments of a data set.
+def topic_reader(data: Dataset, recipe: Recipe, progress=iter, *, jobs: int = 1) -> TopicModel:
+    """What gathers the evidence on the comments of a data set, in the word space that its unlabelled text gives.
+
+    Words that the space learnt from the very comments it then compares look nearer to each other than they will to
+    new comments, so comments under articles are left out where there is enough other text.
 
     Raises
     ------
@@ -743,7 +746,22 @@ def topic_reader(data: Dataset, recipe: Recipe) -> TopicModel:
             f"off_topic needs comments under at least {2 * recipe.n_splits} articles, there are {count}",
             mend="Add articles, or adapt the shipped model instead",
         )
-    return TopicModel(word_space(data, recipe.seed))
+    loose = data.comments[data.comments["article_id"] == ""]
+    chosen = loose if len(loose) >= 1000 else data.comments
+    parents = chosen.loc[chosen["parent_text"] != "", "parent_text"]
+    texts = [*chosen["text"], *parents.drop_duplicates()]
+    parts = [(texts[begin : begin + 3_000],) for begin in range(0, len(texts), 3_000)]
+    documents = [document for part in processes.each(_stems, parts, jobs, progress) for document in part]
+    (space,) = processes.each(_word_space, [(documents, recipe.seed)], 1)
+    return TopicModel(space)
+
+
+def _stems(texts):
+    return [stems(text) for text in texts]
+
+
+def _word_space(documents, seed):
+    return WordSpace(seed=seed).fit(documents)
 
 
 class TopicTrainer:
@@ -818,15 +836,3 @@ def _topic_logits(model, bare, threaded):
 
 def _evidence(reader, comments):
     return reader.evidence(comments)
-
-
-def word_space(data: Dataset, seed: int) -> WordSpace:
-    """The word space that a data set's unlabelled text gives.
-
-    Words that the space learnt from the very comments it then compares look nearer to each other than they will to
-    new comments, so comments under articles are left out where there is enough other text.
-    """
-    loose = data.comments[data.comments["article_id"] == ""]
-    chosen = loose if len(loose) >= 1000 else data.comments
-    parents = chosen.loc[chosen["parent_text"] != "", "parent_text"]
-    return WordSpace(seed=seed).fit([*chosen["text"], *parents.drop_duplicates()])
