@@ -7,6 +7,7 @@ is of the difference from the whole recipe, by resampling the comments in pairs.
 from __future__ import annotations
 
 import argparse
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy import sparse
 
 from benchmarks.__main__ import HERE, table
 from moderation import shipped, training
+from moderation.corpus import Counts
 from moderation.evaluation import auc
 from moderation.features import CHARACTERS, CUES, WORDS, Vectors
 from moderation.model import TEXT_LABELS
@@ -23,36 +25,25 @@ from moderation.settings import ROOT
 MEASURED = [(label, column, name) for corpus, label, column, name in shipped.MEASURED if corpus.startswith("globe")]
 
 
-class Without:
-    """A corpus whose transformed features of some blocks are nothing."""
+class Without(Counts):
+    """Counts whose transformed features of some blocks are nothing."""
 
-    def __init__(self, corpus, blocks):
-        self.corpus, self.blocks = corpus, blocks
+    def __init__(self, counts, without):
+        super().__init__(counts.blocks, counts.cue_values)
+        self.without = without
 
-    def fit(self, *args, **kwargs):
-        return self.corpus.fit(*args, **kwargs)
-
-    def transform(self, union, rows):
-        matrix = self.corpus.transform(union, rows)
+    def transform(self, features, rows):
+        matrix = super().transform(features, rows)
         kept = np.ones(matrix.shape[1])
-        for begin, end in _columns(union, self.blocks):
-            kept[begin:end] = 0
+        for name in self.without:
+            kept[features.blocks()[name]] = 0
         return matrix @ sparse.diags_array(kept, format="csr")
-
-
-def _columns(union, blocks):
-    parts, begin = dict(union.transformer_list), 0
-    for name in (WORDS, CHARACTERS, CUES):
-        size = len(parts[name].mean_) if name == CUES else len(parts[name].vocabulary_)
-        if name in blocks:
-            yield begin, begin + size
-        begin += size
 
 
 def scores(trainer, rows, texts) -> dict[str, np.ndarray]:
     """Logits of `texts` from what is trained on `rows`; a feature that had no part in training has no weight."""
-    union, classifiers = trainer.fit(rows)
-    vectors = Vectors(union)
+    features, classifiers = trainer.fit(rows)
+    vectors = Vectors(trainer.union(features))
     coefficients = np.stack([classifiers[label].coef_[0].astype(float) for label in TEXT_LABELS])
     return dict(zip(TEXT_LABELS, vectors.linear(texts, coefficients).T, strict=True))
 
@@ -69,7 +60,9 @@ def variants(data, recipe):
         ("without cues", [CUES]),
     ):
         less = training.TextTrainer.__new__(training.TextTrainer)
-        less.__dict__ = whole.__dict__ | {"corpus": Without(whole.corpus, blocks)}
+        corpus = copy.copy(whole.corpus)
+        corpus.counts = Without(whole.corpus.counts, blocks)
+        less.__dict__ = whole.__dict__ | {"corpus": corpus}
         yield name, less, everything
     size = len(comments)
     for name, change in (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from moderation.corpus import Corpus
 from moderation.evaluation import auc
-from moderation.features import Corpus
 from moderation.model import TEXT_LABELS
 from moderation.training import ADAPT_STRENGTH, Recipe, fit_around, fit_classifier
 
@@ -51,8 +51,8 @@ def learning_curve(model, corpora, *, repeats: int = 3, sizes=SIZES) -> list[dic
 
 
 def _from_scratch(corpus, truth, train, test, label):
-    union = corpus.fit(train, min_df=min(3, 1 + len(train) // 100))
+    features = corpus.choose(train, min_df=min(3, 1 + len(train) // 100))
     classifier = fit_classifier(
-        corpus.transform(union, train), truth[train], np.ones(len(train)), Recipe().strength[label]
+        corpus.transform(features, train), truth[train], np.ones(len(train)), Recipe().strength[label]
     )
-    return classifier.decision_function(corpus.transform(union, test))
+    return classifier.decision_function(corpus.transform(features, test))

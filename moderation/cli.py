@@ -462,10 +462,13 @@ main.add_command(train)
 @click.option("--seed", type=int, default=0, show_default=True, help="Of every random choice.")
 def build_default(corpora, models, seed):
     """Build the shipped model from the corpora and data/ ("make model")."""
-    from moderation import shipped
+    from moderation import cost, shipped
 
+    costs = cost.Costs()
     with _progress() as progress:
-        folder = shipped.build(corpora, models or Settings().models, seed=seed, progress=progress)
+        folder = shipped.build(corpora, models or Settings().models, seed=seed, progress=progress, costs=costs)
+    for line in costs.lines():
+        click.echo(line)
     click.echo(f"Written to {folder}")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from moderation import anylabel, card, grades, registry, report, training
+from moderation import anylabel, card, cost, grades, processes, registry, report, training
 from moderation import dataset as datasets
 from moderation.comments import LABELS, TEXT_LIMIT, Comment, sha256
 from moderation.evaluation import auc_with_interval, harden
@@ -30,6 +30,9 @@ TRAINING = {
 }
 STARTER = SHIPPED / "data"
 GRADES = STARTER / "grades.csv"
+
+#: What the steps of `build` belong to.
+TRAINED, MEASURING = "training", "measuring for the card"
 
 #: Corpora that are only measured: the label, the column that holds it, and what it is called.
 MEASURED = (
@@ -81,7 +84,44 @@ def _without_measured(comments, corpora):
     return comments[~repeats].reset_index(drop=True)
 
 
-def build(corpora: Path, models: Path, *, seed: int = 0, progress=None, version: str = registry.DEFAULT) -> Path:
+def train(corpora: Path, *, seed: int = 0, progress=None, jobs: int | None = None, costs: cost.Costs | None = None):
+    """Train the shipped model: all that its weights, calibrations and thresholds need, and nothing else.
+
+    Parameters
+    ----------
+    corpora, seed, progress
+        As for `build`.
+    jobs : int, optional
+        Processes; by default as many as `moderation.processes.available` says.
+    costs : Costs, optional
+
+    Returns
+    -------
+    data, starter_test : Dataset
+    fitted : moderation.training.Fitted
+    """
+    costs = costs or cost.Costs()
+    with costs.step("reading the corpora", TRAINED):
+        data, starter_test = read(corpora)
+    fitted = training.fit(
+        data,
+        recipe=training.Recipe(seed=seed),
+        steps=_steps(progress),
+        jobs=jobs or processes.available(),
+        measure=lambda step: costs.step(step, TRAINED),
+    )
+    return data, starter_test, fitted
+
+
+def build(
+    corpora: Path,
+    models: Path,
+    *,
+    seed: int = 0,
+    progress=None,
+    version: str = registry.DEFAULT,
+    costs: cost.Costs | None = None,
+) -> Path:
     """Train, measure and save the shipped model.
 
     Parameters
@@ -91,6 +131,8 @@ def build(corpora: Path, models: Path, *, seed: int = 0, progress=None, version:
     models : path
     seed : int
     progress : rich.progress.Progress, optional
+    costs : Costs, optional
+        Gets the steps of training, and apart from them those of measuring.
 
     Returns
     -------
@@ -98,19 +140,23 @@ def build(corpora: Path, models: Path, *, seed: int = 0, progress=None, version:
         The model's folder.
     """
     recipe = training.Recipe(seed=seed)
-    steps = _steps(progress)
-    data, starter_test = read(corpora)
-    fitted = training.fit(data, recipe=recipe, steps=steps)
+    costs = costs or cost.Costs()
+    data, starter_test, fitted = train(corpora, seed=seed, progress=progress, costs=costs)
     model = fitted.model
-    figures = card.measured(fitted.held, model.thresholds, recipe, fitted.all_known)
-    figures["any_label"]["starter_held_out"] = starter_any_label(starter_test, model, recipe)
-    figures["any_label"] |= never_trained_any_label(corpora, model)
-    measured = {
-        "cross_validated": cross_validated(fitted),
-        "left_out": left_out(fitted, recipe, steps),
-        "never_trained": never_trained(corpora, model),
-        "starter_held_out": starter(starter_test, model),
-    }
+    with costs.step("held-out rows", MEASURING):
+        figures = card.measured(fitted.held, model.thresholds, recipe, fitted.all_known)
+        within = cross_validated(fitted)
+    with costs.step("leaving corpora out", MEASURING):
+        without = left_out(fitted, recipe, _steps(progress))
+    with costs.step("corpora and articles never trained on", MEASURING):
+        figures["any_label"]["starter_held_out"] = starter_any_label(starter_test, model, recipe)
+        figures["any_label"] |= never_trained_any_label(corpora, model)
+        measured = {
+            "cross_validated": within,
+            "left_out": without,
+            "never_trained": never_trained(corpora, model),
+            "starter_held_out": starter(starter_test, model),
+        }
     name = f"{version}-{registry.digest(model)[:8]}" if version == registry.DEFAULT else version
     model.version = name
     written = card.make(
@@ -124,8 +170,9 @@ def build(corpora: Path, models: Path, *, seed: int = 0, progress=None, version:
         measured=measured,
         limits={"text_bytes": TEXT_LIMIT},
     )
-    page = report.page(written, fitted.held)
-    return registry.save(models, version, model, written, page, overwrite=True)
+    with costs.step("report and files", MEASURING):
+        page = report.page(written, fitted.held)
+        return registry.save(models, version, model, written, page, overwrite=True)
 
 
 def _steps(progress):
@@ -152,13 +199,16 @@ def left_out(fitted, recipe, steps) -> dict:
     found: dict[str, dict] = {label: {} for label in LABELS}
     trainer = fitted.text
     corpora = trainer.comments["corpus"].to_numpy()
-    for corpus in steps("Leaving corpora out")(sorted(set(corpora))):
+    splits = []
+    for corpus in (names := sorted(set(corpora))):
         rows, rest = np.flatnonzero(corpora == corpus), np.flatnonzero(corpora != corpus)
         labels = [
             label for label in TEXT_LABELS if np.isfinite(trainer.comments[label].to_numpy(dtype=float)[rows]).any()
         ]
-        union, classifiers = trainer.fit(rest, labels)
-        for label, logits in trainer.logits(union, classifiers, rows).items():
+        splits.append((rest, rows, labels))
+    unseen = trainer.unseen(splits, steps("Leaving corpora out"))
+    for corpus, (_, rows, _), (_, _, by_label) in zip(names, splits, unseen, strict=True):
+        for label, logits in by_label.items():
             truth = trainer.comments[label].to_numpy(dtype=float)[rows]
             known = np.isfinite(truth)
             found[label][str(corpus)] = auc_with_interval(truth[known], logits[known])

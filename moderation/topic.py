@@ -24,6 +24,7 @@ from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.extmath import randomized_svd
 
+from moderation import soft
 from moderation.comments import Article, Comment
 from moderation.cues import piece_words
 from moderation.normal import URL, Piece, pieces, reused
@@ -161,6 +162,8 @@ _SHARPNESS = 4.0  #: how much likelier a word is than an unrelated one to stand 
 _PASSAGE = 45  #: words of an article that are compared as one passage
 _MOST_PASSAGES = 60
 _stemmer = snowballstemmer.stemmer("english")
+# A word stands in many pieces: with a comma, in quotation marks, at the end of a sentence.
+_stem = reused(32_768)(_stemmer.stemWord)
 
 
 @reused(65_536)
@@ -168,7 +171,7 @@ def _piece_stems(piece: str) -> tuple[str, ...]:
     if piece == URL:
         return ()
     words = (word.removesuffix("'s") for word in piece_words(piece))
-    return tuple(_stemmer.stemWord(word) for word in words if word not in _STOP and len(word) > 1)
+    return tuple(_stem(word) for word in words if word not in _STOP and len(word) > 1)
 
 
 def _stem_all(words):
@@ -197,7 +200,7 @@ def stems(text: str) -> list[str]:
 
 def names(text: str) -> set[str]:
     """Stems of capitalised words that do not open a sentence."""
-    return {_stemmer.stemWord(name.lower()) for name in _NAME.findall(text)}
+    return {_stem(name.lower()) for name in _NAME.findall(text)}
 
 
 class WordSpace:
@@ -236,8 +239,9 @@ class WordSpace:
     def __init__(self, max_words=20_000, dimensions=100, window=15, seed=0):
         self.max_words, self.dimensions, self.window, self.seed = max_words, dimensions, window, seed
 
-    def fit(self, texts: Iterable[str]) -> WordSpace:
-        documents = [stems(text) for text in texts]
+    def fit(self, documents: Iterable[list[str]]) -> WordSpace:
+        """Learn from texts, each as `stems` gives it."""
+        documents = list(documents)
         frequency: Counter[str] = Counter()
         total: Counter[str] = Counter()
         for document in documents:
@@ -262,6 +266,7 @@ class WordSpace:
             if n >= 8
         }
         self._fit_vectors([[self.index_[w] for w in d if w in self.index_] for d in documents])
+        self._prepare()
         sample = [self.raw(Counter(d)) for d in documents[:: max(1, count // 3000)] if len(d) > 5]
         background = np.array([v for v in sample if v.any()]).reshape(-1, self.vectors_.shape[1])
         if len(background) > 1:
@@ -275,7 +280,6 @@ class WordSpace:
         self.whitener_ = ((basis * values**-0.5) @ basis.T).astype(np.float32)
         self.covariance_ = ((basis * (values - values.mean() / 2)) @ basis.T).astype(np.float32)
         self.mean_ = self.mean_.astype(np.float32)
-        self._prepare()
         share = self.share_ / max(float(self.share_.sum()), 1e-12)
         blocks = [_related(self._units[i : i + 1000], self._units) @ share for i in range(0, len(words), 1000)]
         self.kinship_ = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
@@ -315,10 +319,21 @@ class WordSpace:
         self._units = self.vectors_ / lengths
         weight = self.share_ * self.idf_
         self._mass_share = weight / max(float(weight.sum()), 1e-12)
+        # Python's numbers are quicker to look up one by one, and numpy's all at once.
+        self._idf, self._share = self.idf_.astype(float), self.share_.tolist()
+        self._idf_of = self._idf.tolist()
+        self._grams = {gram: place for place, gram in enumerate(self.gram_idf_)}
+        self._gram_idf = np.array(list(self.gram_idf_.values()))
+        self._grams_by_word: list[np.ndarray | None] = [None] * len(self.index_)  # found as they are needed
+
+    def _grams_of(self, word):
+        places = [self._grams.get(gram) for gram in _letter_grams(word)]
+        return np.array([place for place in places if place is not None], dtype=np.int32)
 
     def __getstate__(self):
         # Dictionaries go as one string and one array: joblib would read them entry by entry.
         derived = {"vectors_", "_units", "_mass_share", "index_", "gram_idf_"}
+        derived |= {"_idf", "_share", "_idf_of", "_grams", "_gram_idf", "_grams_by_word"}
         state = {name: value for name, value in self.__dict__.items() if name not in derived}
         state["words"] = "\n".join(self.index_)
         state["grams"] = "\n".join(self.gram_idf_)
@@ -336,19 +351,41 @@ class WordSpace:
     def raw(self, counts: Counter) -> np.ndarray:
         """The unit vector of a text, before whitening; zeros where no word is known."""
         known = [(self.index_[word], count) for word, count in counts.items() if word in self.index_]
-        if not known:
+        ids = np.array([index for index, _ in known], dtype=np.int64)
+        return self.vector(ids, (1 + np.log([count for _, count in known])) * self._idf[ids])
+
+    def vector(self, ids: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The unit vector of weighted words; zeros where there are none."""
+        if not len(ids):
             return np.zeros(self.vectors_.shape[1], dtype=np.float32)
-        ids = np.array([index for index, _ in known])
-        weights = (1 + np.log([count for _, count in known])) * self.idf_[ids]
         return _unit(weights.astype(np.float32) @ self.vectors_[ids])
 
     def idf(self, word: str) -> float:
         index = self.index_.get(word)
-        return self.unseen_idf_ if index is None else float(self.idf_[index])
+        return self.unseen_idf_ if index is None else self._idf_of[index]
 
     def share(self, word: str) -> float:
         index = self.index_.get(word)
-        return self.unseen_share_ if index is None else float(self.share_[index])
+        return self.unseen_share_ if index is None else self._share[index]
+
+    def letters(self, words: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The letter groups of words that are known, in order, and their weights, of unit length together."""
+        found, kept = [], self._grams_by_word
+        for word in words:
+            index = self.index_.get(word)
+            grams = None if index is None else kept[index]
+            if grams is None:
+                grams = self._grams_of(word)
+                if index is not None:
+                    kept[index] = grams
+            found.append(grams)
+        counts = np.bincount(np.concatenate(found) if found else _NO_LETTERS, minlength=len(self._gram_idf))
+        places = np.flatnonzero(counts)
+        weights = (1 + np.log(counts[places])) * self._gram_idf[places]
+        return places, weights / (math.sqrt(weights @ weights) or 1.0)
+
+
+_NO_LETTERS = np.zeros(0, dtype=np.int32)
 
 
 def _letter_grams(word: str) -> list[str]:
@@ -368,49 +405,60 @@ def _unit(vector):
 
 
 class _Text:
-    """What is known of one text: word weights, vector, expected overlap."""
+    """What is known of one text: its words, vector, expected overlap.
 
-    __slots__ = (
-        "_letters",
-        "counts",
-        "expected",
-        "idf",
-        "ids",
-        "length",
-        "mass",
-        "n",
-        "shares",
-        "spread",
-        "unit",
-        "weights",
-        "white",
-    )
+    Attributes
+    ----------
+    counts : Counter
+        Of its words.
+    n : int
+        All its words.
+    length, mass : float
+        Of the weights of its words, as a vector; the sum of their inverse document frequencies.
+    ids, shares : ndarray, shape (known words,)
+    """
 
-    def __init__(self, space: WordSpace, words: list[str]):
-        self._letters: tuple[dict[str, float], float] | None = None
-        self.counts = Counter(words)
-        self.n = len(words)
-        self.idf = {word: space.idf(word) for word in self.counts}
-        self.weights = {word: (1 + math.log(count)) * self.idf[word] for word, count in self.counts.items()}
-        self.length = math.sqrt(sum(w * w for w in self.weights.values())) or 1.0
-        self.mass = sum(self.idf.values())
-        known = [(space.index_[word], count) for word, count in self.counts.items() if word in space.index_]
-        self.ids = np.array([index for index, _ in known], dtype=np.int64)
-        shares = np.array([count for _, count in known], dtype=np.float32)
+    __slots__ = ("_letters", "counts", "expected", "ids", "length", "mass", "n", "shares", "spread", "unit", "white")
+
+    def __init__(self, space: WordSpace, counts: Counter, n: int):
+        self._letters: tuple[np.ndarray, np.ndarray] | None = None
+        self.counts, self.n = counts, n
+        lookup = space.index_.get
+        places = [lookup(word, -1) for word in counts]
+        self.ids, numbers = np.array(places, dtype=np.int64), np.array(list(counts.values()), dtype=float)
+        unseen = _NO_NUMBERS
+        if -1 in places:
+            known = self.ids >= 0
+            self.ids, numbers, unseen = self.ids[known], numbers[known], numbers[~known]
+        idf = space._idf[self.ids]
+        weights = (1 + np.log(numbers)) * idf
+        rest = (1 + np.log(unseen)) * space.unseen_idf_
+        self.length = math.sqrt(weights @ weights + rest @ rest) or 1.0
+        self.mass = float(idf.sum()) + len(unseen) * space.unseen_idf_
+        shares = numbers.astype(np.float32)
         self.shares = shares / max(float(shares.sum()), 1.0)
         self.expected = float(space._mass_share[self.ids].sum())
-        self.unit = space.raw(self.counts)
+        self.unit = space.vector(self.ids, weights)
         self.white = _unit((self.unit - space.mean_) @ space.whitener_) if self.unit.any() else self.unit
         self.spread = math.sqrt(max(float(self.unit @ space.covariance_ @ self.unit), 1e-6))
 
-    def letters(self, space: WordSpace) -> tuple[dict[str, float], float]:
-        """Weights of the letter groups of its words, and their length; most texts never need them."""
+    def letters(self, space: WordSpace) -> tuple[np.ndarray, np.ndarray]:
+        """As `WordSpace.letters`; most texts never need them."""
         if self._letters is None:
-            grams = Counter(gram for word in self.counts for gram in _letter_grams(word))
-            idf = space.gram_idf_
-            weights = {gram: (1 + math.log(n)) * idf[gram] for gram, n in grams.items() if gram in idf}
-            self._letters = weights, math.sqrt(sum(w * w for w in weights.values())) or 1.0
+            self._letters = space.letters(self.counts)
         return self._letters
+
+    def weight(self, space: WordSpace, word: str) -> float:
+        """Of one of its words."""
+        count = self.counts[word]
+        return space.idf(word) if count == 1 else (1 + math.log(count)) * space.idf(word)
+
+
+_NO_NUMBERS = np.zeros(0)
+
+
+def _text(space: WordSpace, words: list[str]) -> _Text:
+    return _Text(space, Counter(words), len(words))
 
 
 class _ArticleTexts:
@@ -420,9 +468,9 @@ class _ArticleTexts:
 
     def __init__(self, space, article: Article):
         title, body = stems(article.title), stems(article.body)
-        self.whole = _Text(space, title * 2 + body)
-        self.title = _Text(space, title)
-        self.passages = [_Text(space, stems(passage)) for passage in _passages(article.text)]
+        self.whole = _text(space, title * 2 + body)
+        self.title = _text(space, title)
+        self.passages = [_text(space, stems(passage)) for passage in _passages(article.text)]
         self.names = names(article.text) | set(title) | set(body)
 
 
@@ -478,19 +526,27 @@ _FACTORS = [_INDEX[name] for name in ("length", "mass", "article_length", "threa
 _PRODUCT = 0.5  #: weight of a product against 1 for the evidence itself: the smaller, the more it is regularised
 
 
-def _product(first: dict, second: dict) -> float:
-    if len(first) > len(second):
+def _shared(first: _Text, second: _Text) -> list[str]:
+    """Words of both, in the order of the one that has fewer."""
+    if len(first.counts) > len(second.counts):
         first, second = second, first
-    return sum(weight * second[word] for word, weight in first.items() if word in second)
+    counts = second.counts
+    return [word for word in first.counts if word in counts]
 
 
-def _cosine(first: _Text, second: _Text) -> float:
-    return _product(first.weights, second.weights) / (first.length * second.length)
+def _cosine(space: WordSpace, first: _Text, second: _Text) -> float:
+    product = sum(first.weight(space, word) * second.weight(space, word) for word in _shared(first, second))
+    return product / (first.length * second.length)
 
 
-def _letter_cosine(space, first: _Text, second: _Text) -> float:
-    (weights, length), (others, other_length) = first.letters(space), second.letters(space)
-    return _product(weights, others) / (length * other_length)
+def _letter_cosine(space: WordSpace, first: _Text, second: _Text) -> float:
+    fewer, more = sorted((first.letters(space), second.letters(space)), key=lambda side: len(side[0]))
+    if not len(fewer[0]):
+        return 0.0
+    place = more[0].searchsorted(fewer[0])
+    place[place == len(more[0])] = 0
+    both = more[0][place] == fewer[0]
+    return float(fewer[1][both] @ more[1][place[both]])
 
 
 def _compare(space: WordSpace, comment: _Text, other: _Text) -> list[float]:
@@ -498,7 +554,7 @@ def _compare(space: WordSpace, comment: _Text, other: _Text) -> list[float]:
     if not comment.n or not other.n:
         return _NO_PAIR
     shared = [word for word in comment.counts if word in other.counts]
-    mass = sum(comment.idf[word] for word in shared)
+    mass = sum(space.idf(word) for word in shared)
     # How much likelier the comment's words are in this text than anywhere (Ponte & Croft, SIGIR 1998).
     likelihood = sum(
         comment.counts[word] * math.log1p(other.counts[word] / other.n / space.share(word)) for word in shared
@@ -508,7 +564,7 @@ def _compare(space: WordSpace, comment: _Text, other: _Text) -> list[float]:
         nearness = float(comment.unit @ (other.unit - space.mean_)) / comment.spread
     translation, match = _translation(space, comment, other)
     return [
-        _cosine(comment, other),
+        _cosine(space, comment, other),
         _letter_cosine(space, comment, other),
         mass / comment.mass - other.expected,
         math.log1p(mass) - math.log1p(comment.mass * other.expected),
@@ -532,6 +588,22 @@ def _translation(space: WordSpace, comment: _Text, other: _Text) -> tuple[float,
     return float(likelier @ idf) / mass, float(np.maximum(near.max(axis=1), 0) @ idf) / mass
 
 
+def _translations(space: WordSpace, comment: _Text, others: list[_Text]) -> list[float]:
+    """The first number of `_translation` for each of some texts."""
+    if not len(comment.ids):
+        return [0.0] * len(others)
+    # The comment's part is the same for all. The texts' vectors could be one matrix, but single precision would then
+    # round otherwise than where a text is compared alone.
+    units, kinship, idf = space._units[comment.ids], space.kinship_[comment.ids], space.idf_[comment.ids]
+    mass = float(idf.sum())
+    return [
+        float(np.log(np.exp(_SHARPNESS * (units @ space._units[other.ids].T)) @ other.shares / kinship) @ idf) / mass
+        if len(other.ids)
+        else 0.0
+        for other in others
+    ]
+
+
 _NO_PAIR = [0.0] * len(_PAIR)
 _NO_THREAD = [0.0] * 6
 
@@ -540,17 +612,16 @@ def _joined(space: WordSpace, texts: list[_Text]) -> _Text:
     """Several texts as one; a single one is that already."""
     if len(texts) == 1:
         return texts[0]
-    return _Text(space, [word for text in texts for word in text.counts.elements()])
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(text.counts)
+    return _Text(space, counts, sum(text.n for text in texts))
 
 
-def _context(own, others):
-    """The closest of the texts around a comment, and its nearness to all of them together."""
-    together = np.sum([other.white for other in others], axis=0)
-    return [
-        max(_cosine(own, other) for other in others),
-        max(float(own.white @ other.white) for other in others),
-        float(own.white @ _unit(together)),
-    ]
+def _nearest_and_top(likeness: list[float]) -> list[float]:
+    """The highest, and the mean of the three highest."""
+    highest = sorted(likeness, reverse=True)[:3]
+    return [highest[0], sum(highest) / len(highest)]
 
 
 def _with_products(values: np.ndarray) -> np.ndarray:
@@ -570,6 +641,67 @@ def _slopes(coefficients: np.ndarray, scaled: np.ndarray) -> np.ndarray:
         slopes += _PRODUCT / 2 * product * scaled[factor]
         slopes[factor] += _PRODUCT / 2 * float(product @ scaled)
     return slopes
+
+
+class _Gathered:
+    """A comment and the texts around it, compared; what the evidence without and with the thread share is compared
+    once."""
+
+    def __init__(self, space: WordSpace, comment: Comment, own: _Text, article: _ArticleTexts, parent, thread):
+        self.space, self.comment, self.own, self.article, self.parent = space, comment, own, article, parent
+        self.each = thread
+        self._merged: _Text | None = None
+        self._of_article, self._of_parent = _compare(space, own, article.whole), _NO_PAIR
+        head = self._of_article + _compare(space, own, article.title)
+        head += [
+            max(_cosine(space, own, passage) for passage in article.passages),
+            max(float(own.white @ passage.white) for passage in article.passages),
+            max(_translations(space, own, article.passages)),
+        ]
+        mentioned = names(comment.text)
+        head += [math.log1p(len(mentioned - article.names)), math.log1p(len(mentioned & article.names))]
+        if parent:
+            self._of_parent = _compare(space, own, parent)
+        self._head = head + self._of_parent
+
+    def around(self, threaded: bool) -> dict[str, _Text]:
+        """The texts that the comment stands under, by what they are."""
+        found = {"article": self.article.whole}
+        if self.parent:
+            found["parent"] = self.parent
+        if threaded:
+            if self._merged is None:
+                self._merged = _joined(self.space, self.each)
+            found["thread"] = self._merged
+        return found
+
+    def evidence(self, threaded: bool) -> np.ndarray:
+        """The evidence with or without the thread; float64, shape (len(FEATURES),)."""
+        space, own, texts = self.space, self.own, self.around(threaded)
+        compared = [self._of_article, *([self._of_parent] if self.parent else [])]
+        of_thread, among, length = _NO_PAIR, _NO_THREAD, 0.0
+        if threaded:
+            of_thread = _compare(space, own, texts["thread"])
+            compared.append(of_thread)
+            among = [
+                *_nearest_and_top([_cosine(space, own, text) for text in self.each]),
+                *_nearest_and_top([float(own.white @ text.white) for text in self.each]),
+                *_nearest_and_top(_translations(space, own, self.each)),
+            ]
+            length = math.log1p(texts["thread"].n)
+        around = self._of_article
+        if len(texts) > 1:
+            around = _compare(space, own, _joined(space, list(texts.values())))
+        together = _unit(np.sum([text.white for text in texts.values()], axis=0))
+        context = [
+            *(max(values[_PAIR.index(name)] for values in compared) for name in ("cosine", "meaning")),
+            float(own.white @ together),
+        ]
+        lengths = [math.log1p(own.n), math.log1p(own.mass), math.log1p(self.article.whole.n), length]
+        text = self.comment.text
+        tail = [float(own.n <= 3), float(self.parent is not None), float("://" in text or "www." in text)]
+        tail += [math.log1p(sum(own.counts[word] for word in kind if word in own.counts)) for kind in (_SITE, _SELLING)]
+        return np.array([*self._head, *of_thread, *around, *among, *context, *lengths, *tail])
 
 
 @dataclass
@@ -598,7 +730,7 @@ class TopicModel:
 
     def _remember(self):
         self._article = functools.lru_cache(maxsize=1024)(lambda article: _ArticleTexts(self.space, article))
-        self._text = reused(4096, longest=4000)(lambda text: _Text(self.space, stems(text)))
+        self._text = reused(4096, longest=4000)(lambda text: _text(self.space, stems(text)))
 
     def __getstate__(self):
         return {name: value for name, value in self.__dict__.items() if name not in {"_article", "_text"}}
@@ -614,55 +746,25 @@ class TopicModel:
 
     def features(self, comment: Comment) -> np.ndarray:
         """The evidence on one comment, which must have an article; float64, shape (len(FEATURES),)."""
-        bare, threaded = self._evidence(comment)
-        return threaded if comment.thread else bare
+        return self._gathered(comment).evidence(bool(comment.thread))
 
-    def _evidence(self, comment):
-        """The evidence without and with the thread."""
-        space, own = self.space, self._text(comment.text)
-        article = self._article(comment.article)
-        parent = self._text(comment.parent) if comment.parent else None
-        context = [article.whole] + ([parent] if parent else [])
-        head = _compare(space, own, article.whole) + _compare(space, own, article.title)
-        head += [
-            max(_cosine(own, passage) for passage in article.passages),
-            max(float(own.white @ passage.white) for passage in article.passages),
-            max(_translation(space, own, passage)[0] for passage in article.passages),
-        ]
-        mentioned = names(comment.text)
-        head += [math.log1p(len(mentioned - article.names)), math.log1p(len(mentioned & article.names))]
-        head += _compare(space, own, parent) if parent else _NO_PAIR
-        tail = [float(own.n <= 3), float(parent is not None), float("://" in comment.text or "www." in comment.text)]
-        tail += [math.log1p(sum(own.counts[word] for word in kind if word in own.counts)) for kind in (_SITE, _SELLING)]
-        lengths = [math.log1p(own.n), math.log1p(own.mass), math.log1p(article.whole.n)]
-        around = _compare(space, own, _joined(space, context)) if parent else head[: len(_PAIR)]
-        bare = [*head, *_NO_PAIR, *around, *_NO_THREAD, *_context(own, context), *lengths, 0.0, *tail]
-        if not comment.thread:
-            return np.array(bare), np.array(bare)
-        merged, each = self._merged(comment.thread)
-        among = []
-        for likeness in (
-            [_cosine(own, text) for text in each],
-            [float(own.white @ text.white) for text in each],
-            [_translation(space, own, text)[0] for text in each],
-        ):
-            likeness.sort(reverse=True)
-            among += [likeness[0], sum(likeness[:3]) / len(likeness[:3])]
-        context.append(merged)
-        around = _compare(space, own, _joined(space, context))
-        of_thread = _compare(space, own, merged)
-        lengths.append(math.log1p(merged.n))
-        threaded = [*head, *of_thread, *around, *among, *_context(own, context), *lengths, *tail]
-        return np.array(bare), np.array(threaded)
-
-    def _merged(self, thread):
-        """The thread as one text, and its comments."""
-        each = [self._text(text) for text in thread]
-        return _joined(self.space, each), each
+    def _gathered(self, comment):
+        return _Gathered(
+            self.space,
+            comment,
+            self._text(comment.text),
+            self._article(comment.article),
+            self._text(comment.parent) if comment.parent else None,
+            [self._text(text) for text in comment.thread],
+        )
 
     def evidence(self, comments: Iterable[Comment]) -> tuple[np.ndarray, np.ndarray]:
         """The evidence on n comments without and with their threads; two arrays of shape (n, features)."""
-        pairs = [self._evidence(comment) for comment in comments]
+        pairs = []
+        for comment in comments:
+            gathered = self._gathered(comment)
+            bare = gathered.evidence(False)
+            pairs.append((bare, gathered.evidence(True) if comment.thread else bare))
         bare, threaded = (np.array(side).reshape(-1, len(FEATURES)) for side in zip(*pairs, strict=True))
         return bare, threaded
 
@@ -700,12 +802,7 @@ class TopicModel:
 
     def _fit_classifier(self, values, labels, weights):
         terms = _with_products(self.scaled(values))
-        rows = [np.flatnonzero(labels < 1), np.flatnonzero(labels > 0)]
-        return LogisticRegression(C=self.strength, max_iter=1000).fit(
-            terms[np.concatenate(rows)],
-            np.repeat([0, 1], [len(each) for each in rows]),
-            sample_weight=np.concatenate([((1 - labels) * weights)[rows[0]], (labels * weights)[rows[1]]]),
-        )
+        return soft.fit(LogisticRegression(C=self.strength, max_iter=1000), terms, labels, weights)
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """Standardised evidence, without outliers."""
@@ -746,23 +843,18 @@ class TopicModel:
             For each word of the comment that is shared, its place and its exact part of the logit (mostly below
             zero: it speaks for being on topic).
         """
-        values = self.features(comment)
-        scaled = self.scaled(values)
+        gathered = self._gathered(comment)
+        scaled = self.scaled(gathered.evidence(bool(comment.thread)))
         classifier = self.classifiers_[bool(comment.thread)]
         logit = float(classifier.decision_function(_with_products(scaled[None]))[0])
         slopes = _slopes(classifier.coef_[0], scaled) / self.scale_
         # A clipped feature no longer depends on its words.
         slopes = np.where(np.abs(scaled) < 5, slopes, 0)
         found = pieces(comment.text)
-        own = _Text(self.space, [stem for piece in found for stem in _piece_stems(piece.text)])
-        article = self._article(comment.article)
-        context = {"article": article.whole}
-        if comment.parent:
-            context["parent"] = self._text(comment.parent)
-        if comment.thread:
-            context["thread"], _ = self._merged(comment.thread)
-        around = _joined(self.space, list(context.values()))
-        others = {**context, "title": article.title, "around": around}
+        space, own = self.space, gathered.own
+        others = gathered.around(bool(comment.thread))
+        around = _joined(space, list(others.values()))
+        others |= {"title": gathered.article.title, "around": around}
         parts: Counter[str] = Counter()
         for side, other in others.items():
             cosine, coverage, likelihood = (slopes[_INDEX[f"{side}_{name}"]] for name in _SUMS)
@@ -771,11 +863,11 @@ class TopicModel:
             for word in own.counts:
                 if word in other.counts:
                     parts[word] += (
-                        cosine * own.weights[word] * other.weights[word] / (own.length * other.length)
-                        + coverage * own.idf[word] / own.mass
+                        cosine * own.weight(space, word) * other.weight(space, word) / (own.length * other.length)
+                        + coverage * space.idf(word) / own.mass
                         + likelihood
                         * own.counts[word]
-                        * math.log1p(other.counts[word] / other.n / self.space.share(word))
+                        * math.log1p(other.counts[word] / other.n / space.share(word))
                         / own.n
                     )
         return logit, _places(found, parts, own.counts)
@@ -823,12 +915,13 @@ def pair(
     for _, group in under.groupby("corpus", sort=True):
         by_article = dict(iter(group.groupby("article_id", sort=True)))
         keys = list(by_article)
+        texts = {key: part["text"].to_list() for key, part in by_article.items()}
         similar = _most_similar(keys, articles)
         for key, part in by_article.items():
             for row in part.itertuples():
                 judged = row.off_topic
                 off = 0.0 if np.isnan(judged) else judged
-                made.append(_placed(row, key, by_article, articles, rng, thread, row.parent_text))
+                made.append(_placed(row, key, texts, articles, rng, thread, row.parent_text))
                 labels.append(off)
                 weights.append(1.0 if np.isnan(judged) else 2.0)
                 kinds.append("own")
@@ -839,18 +932,18 @@ def pair(
                 for kind, other in wrong.items():
                     parent = ""
                     if row.parent_text:
-                        parent = by_article[other]["text"].iloc[rng.integers(len(by_article[other]))]
-                    made.append(_placed(row, other, by_article, articles, rng, thread, parent))
+                        parent = texts[other][rng.integers(len(texts[other]))]
+                    made.append(_placed(row, other, texts, articles, rng, thread, parent))
                     labels.append(1.0)
                     weights.append(0.5)
                     kinds.append(kind)
     return made, np.array(labels), np.array(weights), kinds
 
 
-def _placed(row, key, by_article, articles, rng, thread, parent):
-    texts = [text for text in by_article[key]["text"] if text != row.text]
-    size = min(len(texts), int(rng.integers(thread[0], thread[1] + 1)))
-    chosen = tuple(texts[i] for i in rng.choice(len(texts), size, replace=False)) if size else ()
+def _placed(row, key, texts, articles, rng, thread, parent):
+    others = [text for text in texts[key] if text != row.text]
+    size = min(len(others), int(rng.integers(thread[0], thread[1] + 1)))
+    chosen = tuple(others[i] for i in rng.choice(len(others), size, replace=False)) if size else ()
     return Comment(row.text, row.id, articles[key], parent, chosen)
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from scipy import optimize, sparse
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import FeatureUnion
 
-from moderation import anylabel, labels
+from moderation import anylabel, labels, processes, soft
 from moderation import dataset as datasets
 from moderation.comments import LABELS, DataError
 from moderation.composition import compose
+from moderation.corpus import Corpus, Counts, Features
 from moderation.dataset import Dataset
 from moderation.evaluation import curve, rate_weights
-from moderation.features import Corpus
 from moderation.model import OFF_TOPIC, TEXT_LABELS, Calibration, Model
 from moderation.thresholds import best_threshold
-from moderation.topic import TopicModel, WordSpace, pair
+from moderation.topic import TopicModel, WordSpace, pair, stems
 
 BASE_RATES = {label.name: label.base_rate for label in labels.ALL}
 #: Share of comments that any label of the text applies to, of the comments that gave the labels' rates. Whether one is
@@ -142,24 +146,7 @@ def fit_classifier(
     DataError
         When only one class is there.
     """
-    rows, truth, share = _both_ways(labels, weights)
-    return _fit_rows(matrix[rows], truth, share, strength)
-
-
-def _both_ways(labels, weights):
-    """The rows that train as positives, then those that train as negatives; what they train as; their weights."""
-    labels = np.asarray(labels, dtype=float)
-    positive, negative = np.flatnonzero(labels > 0), np.flatnonzero(labels < 1)
-    if not len(positive) or not len(negative):
-        raise DataError("needs rows with and rows without the label", mend="Add labelled comments of the other kind")
-    rows = np.concatenate([positive, negative])
-    truth = np.repeat([1, 0], [len(positive), len(negative)])
-    share = np.concatenate([labels[positive], 1 - labels[negative]]) * weights[rows]
-    return rows, truth, share
-
-
-def _fit_rows(matrix, truth, share, strength):
-    return LogisticRegression(C=strength, max_iter=300, tol=1e-4).fit(matrix, truth, sample_weight=share)
+    return soft.fit(LogisticRegression(C=strength, max_iter=300, tol=1e-4), matrix, labels, weights)
 
 
 def row_weights(comments: pd.DataFrame, label: str, recipe: Recipe) -> np.ndarray:
@@ -200,6 +187,8 @@ class TextTrainer:
     recipe : Recipe
     progress : callable, optional
         Wraps an iterable to show how far it is.
+    jobs : int
+        Processes.
 
     Attributes
     ----------
@@ -207,8 +196,8 @@ class TextTrainer:
         Training and test rows.
     """
 
-    def __init__(self, comments: pd.DataFrame, recipe: Recipe, progress=iter):
-        self.comments, self.recipe = comments.reset_index(drop=True), recipe
+    def __init__(self, comments: pd.DataFrame, recipe: Recipe, progress=iter, *, jobs: int = 1):
+        self.comments, self.recipe, self.jobs = comments.reset_index(drop=True), recipe, jobs
         self.labels = {label: training_labels(self.comments, label, recipe) for label in TEXT_LABELS}
         self.weights = {label: row_weights(self.comments, label, recipe) for label in TEXT_LABELS}
         self.folds = datasets.folds(self.comments, n_splits=recipe.n_splits, seed=recipe.seed)
@@ -221,47 +210,81 @@ class TextTrainer:
             self.labels[label] = np.concatenate([self.labels[label], composed.labels[label]])
             self.weights[label] = np.concatenate([self.weights[label], np.ones(len(composed.parts))])
         texts = [*self.comments["text"], *composed.texts]
-        self.corpus = Corpus(texts, characters=recipe.characters, progress=progress)
+        self.corpus = Corpus(texts, characters=recipe.characters, min_df=recipe.min_df, progress=progress, jobs=jobs)
 
-    def fit(self, rows: np.ndarray, labels=TEXT_LABELS):
-        """The union and the classifiers of `labels`, trained on `rows`, and what is composed of these, alone."""
+    def fit(self, rows: np.ndarray, labels=TEXT_LABELS) -> tuple[Features, dict[str, LogisticRegression]]:
+        """The features and the classifiers of `labels`, trained on `rows`, and what is composed of these, alone."""
+        return _fit_text(self.corpus.counts, self._part(rows, labels), self.recipe)
+
+    def union(self, features: Features) -> FeatureUnion:
+        """The transformer of features that were fitted."""
         recipe = self.recipe
+        return self.corpus.union(
+            features, min_df=recipe.min_df, max_words=recipe.max_words, max_characters=recipe.max_characters
+        )
+
+    def _part(self, rows, labels):
+        """The rows that train, those that are composed of them among them, with what each trains as."""
         used = np.zeros(len(self.comments), dtype=bool)
         used[rows] = True
         whole = [number for number, parts in enumerate(self.parts) if used[parts].all()]
         rows = np.concatenate([rows, len(self.comments) + np.array(whole, dtype=np.int64)])
-        union = self.corpus.fit(
-            rows,
-            min_df=recipe.min_df,
-            max_words=recipe.max_words,
-            max_characters=recipe.max_characters,
-            cue_weight=recipe.cue_weight,
-        )
-        classifiers = {}
-        for label in labels:
-            known = rows[~np.isnan(self.labels[label][rows])]
-            chosen, truth, share = _both_ways(self.labels[label][known], self.weights[label][known])
-            # Transformed as they train, since a copy of the matrix would be most of the memory that training takes.
-            matrix = self.corpus.transform(union, known[chosen])
-            classifiers[label] = _fit_rows(matrix, truth, share, recipe.strength[label])
-            del matrix
-            # Half the bytes; scores move by less than a millionth.
-            classifiers[label].coef_ = classifiers[label].coef_.astype(np.float32)
-        return union, classifiers
+        return rows, {label: (self.labels[label][rows], self.weights[label][rows]) for label in labels}
 
-    def logits(self, union, classifiers, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def logits(self, features: Features, classifiers, rows: np.ndarray) -> dict[str, np.ndarray]:
         """Logits of `rows`, by label."""
-        matrix = self.corpus.transform(union, rows)
-        return {label: classifier.decision_function(matrix) for label, classifier in classifiers.items()}
+        return _logits(self.corpus.counts, features, classifiers, rows)
 
-    def out_of_fold(self, progress=iter) -> dict[str, np.ndarray]:
-        """Logits of every row from a model that was not trained on it; NaN for a row in no test fold."""
+    def unseen(self, splits: Sequence[tuple[np.ndarray, np.ndarray, Sequence[str]]], progress=iter):
+        """For each split into rows that train, rows that do not, and labels: what `fit` gives of the former, and the
+        logits of the latter by label."""
+        counts, recipe = self.corpus.counts, self.recipe
+        work = [(counts, self._part(train, labels), recipe, test) for train, test, labels in splits]
+        return processes.each(_fit_and_score, work, self.jobs, progress)
+
+    def cross_fit(self, progress=iter) -> tuple[Features, dict[str, LogisticRegression], dict[str, np.ndarray]]:
+        """What `fit` gives of all rows; and logits of every row from a model that was not trained on it, NaN for a
+        row in no test fold."""
+        everything = np.arange(len(self.comments)), np.zeros(0, dtype=np.int64)
+        splits = [(*split, TEXT_LABELS) for split in (everything, *self.folds)]
+        (features, classifiers, _), *found = self.unseen(splits, progress)
         result = {label: np.full(len(self.comments), np.nan) for label in TEXT_LABELS}
-        for train, test in progress(self.folds):
-            union, classifiers = self.fit(train)
-            for label, logits in self.logits(union, classifiers, test).items():
+        for (_, test), (_, _, by_label) in zip(self.folds, found, strict=True):
+            for label, logits in by_label.items():
                 result[label][test] = logits
-        return result
+        return features, classifiers, result
+
+
+def _fit_text(counts: Counts, part, recipe):
+    rows, by_label = part
+    features = counts.choose(
+        rows,
+        min_df=recipe.min_df,
+        max_words=recipe.max_words,
+        max_characters=recipe.max_characters,
+        cue_weight=recipe.cue_weight,
+    )
+    classifiers = {}
+    for label, (truth, weights) in by_label.items():
+        known = ~np.isnan(truth)
+        matrix = counts.transform(features, rows[known])
+        classifiers[label] = fit_classifier(matrix, truth[known], weights[known], recipe.strength[label])
+        del matrix
+        # Half the bytes; scores move by less than a millionth.
+        classifiers[label].coef_ = classifiers[label].coef_.astype(np.float32)
+    return features, classifiers
+
+
+def _logits(counts, features, classifiers, rows):
+    if not len(rows):
+        return {}
+    matrix = counts.transform(features, rows)
+    return {label: classifier.decision_function(matrix) for label, classifier in classifiers.items()}
+
+
+def _fit_and_score(counts, part, recipe, rows):
+    features, classifiers = _fit_text(counts, part, recipe)
+    return features, classifiers, _logits(counts, features, classifiers, rows)
 
 
 def calibrate(logits: np.ndarray, labels: np.ndarray, base_rate: float, weights=None) -> Calibration:
@@ -602,7 +625,14 @@ class Fitted:
     topics: TopicTrainer
 
 
-def fit(data: Dataset, *, recipe: Recipe | None = None, steps=None) -> Fitted:
+def fit(
+    data: Dataset,
+    *,
+    recipe: Recipe | None = None,
+    steps=None,
+    jobs: int = 1,
+    measure: Callable[[str], AbstractContextManager] = nullcontext,
+) -> Fitted:
     """Train a model from labelled comments alone.
 
     Parameters
@@ -611,6 +641,10 @@ def fit(data: Dataset, *, recipe: Recipe | None = None, steps=None) -> Fitted:
     recipe : Recipe, optional
     steps : callable, optional
         Called with a description, gives a wrapper of iterables that shows how far they are.
+    jobs : int
+        Processes. The model is the same however many.
+    measure : callable, optional
+        Called with the name of a step, gives a context in which that is done.
 
     Raises
     ------
@@ -620,35 +654,45 @@ def fit(data: Dataset, *, recipe: Recipe | None = None, steps=None) -> Fitted:
     recipe = recipe or Recipe()
     steps = steps or (lambda description: iter)
     comments = data.comments.reset_index(drop=True)
-    trainer = TextTrainer(comments, recipe, steps("Reading comments"))
-    logits = trainer.out_of_fold(steps("Cross-validating the text"))
-    held, calibrations = {}, {}
-    corpora = comments["corpus"].to_numpy()
-    for label in TEXT_LABELS:
-        truth = reference_labels(comments, label)
-        known = ~np.isnan(truth) & ~np.isnan(logits[label])
-        held[label], calibrations[label] = _calibrated(
-            label, truth[known], logits[label][known], corpora[known], recipe
+    with measure("counting n-grams and cues"):
+        trainer = TextTrainer(comments, recipe, steps("Reading comments"), jobs=jobs)
+    with measure("fitting the text labels, whole and by folds"):
+        features, classifiers, logits = trainer.cross_fit(steps("Fitting the text"))
+    with measure("learning the word space"):
+        reader = topic_reader(data, recipe, steps("Learning words"), jobs=jobs)
+    with measure("comparing with articles and threads"):
+        topics = TopicTrainer(
+            reader,
+            data,
+            n_splits=recipe.n_splits,
+            seed=recipe.seed,
+            progress=steps("Comparing with articles"),
+            jobs=jobs,
         )
-    union, classifiers = trainer.fit(np.arange(len(comments)))
-    topics = fit_topics(data, recipe, steps)
-    topic_logits = np.concatenate(topics.out_of_fold())
-    held[OFF_TOPIC], calibrations[OFF_TOPIC] = _calibrated(
-        OFF_TOPIC, np.tile(topics.labels, 2), topic_logits, np.tile(topics.corpora, 2), recipe
-    )
-    thresholds = {
-        label: choose_threshold(
-            recipe.thresholds[label],
-            found.curve(recipe.base_rates[label]),
+    with measure("fitting off_topic, whole and by folds"):
+        topic, *unseen = topics.cross_fit(steps("Fitting off_topic"))
+        topic_logits = np.concatenate(unseen)
+    with measure("calibrations and thresholds"):
+        held, calibrations = {}, {}
+        corpora = comments["corpus"].to_numpy()
+        for label in TEXT_LABELS:
+            truth = reference_labels(comments, label)
+            known = ~np.isnan(truth) & ~np.isnan(logits[label])
+            held[label], calibrations[label] = _calibrated(
+                label, truth[known], logits[label][known], corpora[known], recipe
+            )
+        held[OFF_TOPIC], calibrations[OFF_TOPIC] = _calibrated(
+            OFF_TOPIC, np.tile(topics.labels, 2), topic_logits, np.tile(topics.corpora, 2), recipe
         )
-        for label, found in held.items()
-    }
-    topic = topics.fit(np.arange(len(topics.labels)))
-    all_known = _all_known(comments, topics, logits, topic_logits, calibrations, trainer.folds, recipe)
-    any_label = {
-        kind: anylabel.fit(rows, *recipe.rates(kind)) for kind, rows in all_known.items() if anylabel.enough(rows)
-    }
-    model = Model(union, classifiers, topic, calibrations, thresholds, any_label=any_label)
+        thresholds = {
+            label: choose_threshold(recipe.thresholds[label], found.curve(recipe.base_rates[label]))
+            for label, found in held.items()
+        }
+        all_known = _all_known(comments, topics, logits, topic_logits, calibrations, trainer.folds, recipe)
+        any_label = {
+            kind: anylabel.fit(rows, *recipe.rates(kind)) for kind, rows in all_known.items() if anylabel.enough(rows)
+        }
+    model = Model(trainer.union(features), classifiers, topic, calibrations, thresholds, any_label=any_label)
     return Fitted(model, held, logits, all_known, trainer, topics)
 
 
@@ -685,8 +729,11 @@ def _all_known(comments, topics, logits, topic_logits, calibrations, folds, reci
     return found
 
 
-def fit_topics(data: Dataset, recipe: Recipe, steps) -> TopicTrainer:
-    """The pairs of a data set with their evidence.
+def topic_reader(data: Dataset, recipe: Recipe, progress=iter, *, jobs: int = 1) -> TopicModel:
+    """What gathers the evidence on the comments of a data set, in the word space that its unlabelled text gives.
+
+    Words that the space learnt from the very comments it then compares look nearer to each other than they will to
+    new comments, so comments under articles are left out where there is enough other text.
 
     Raises
     ------
@@ -699,10 +746,22 @@ def fit_topics(data: Dataset, recipe: Recipe, steps) -> TopicTrainer:
             f"off_topic needs comments under at least {2 * recipe.n_splits} articles, there are {count}",
             mend="Add articles, or adapt the shipped model instead",
         )
-    reader = TopicModel(word_space(data, recipe.seed))
-    return TopicTrainer(
-        reader, data, n_splits=recipe.n_splits, seed=recipe.seed, progress=steps("Comparing with articles")
-    )
+    loose = data.comments[data.comments["article_id"] == ""]
+    chosen = loose if len(loose) >= 1000 else data.comments
+    parents = chosen.loc[chosen["parent_text"] != "", "parent_text"]
+    texts = [*chosen["text"], *parents.drop_duplicates()]
+    parts = [(texts[begin : begin + 3_000],) for begin in range(0, len(texts), 3_000)]
+    documents = [document for part in processes.each(_stems, parts, jobs, progress) for document in part]
+    (space,) = processes.each(_word_space, [(documents, recipe.seed)], 1)
+    return TopicModel(space)
+
+
+def _stems(texts):
+    return [stems(text) for text in texts]
+
+
+def _word_space(documents, seed):
+    return WordSpace(seed=seed).fit(documents)
 
 
 class TopicTrainer:
@@ -718,22 +777,25 @@ class TopicTrainer:
     fold, kinds, corpora, ids : ndarray, shape (pairs,)
     """
 
-    def __init__(self, reader: TopicModel, data: Dataset, *, n_splits: int, seed: int, progress=iter):
-        self.reader = reader
+    def __init__(self, reader: TopicModel, data: Dataset, *, n_splits: int, seed: int, progress=iter, jobs: int = 1):
+        self.reader, self.jobs = reader, jobs
         under = data.comments[data.comments["article_id"] != ""].reset_index(drop=True)
         gathered = []
         for fold, (_, test) in enumerate(datasets.folds(under, n_splits=n_splits, seed=seed)):
             for corpus, part in under.iloc[test].groupby("corpus", sort=True):
-                made, labels, weights, kinds = pair(part, data.articles, seed=seed + fold)
-                gathered += [
-                    (comment, label, weight, kind, corpus, fold)
-                    for comment, label, weight, kind in zip(made, labels, weights, kinds, strict=True)
-                ]
-        self.comments = [item[0] for item in gathered]
-        self.labels, self.weights = (np.array([item[i] for item in gathered], dtype=float) for i in (1, 2))
-        self.kinds, self.corpora = (np.array([item[i] for item in gathered], dtype=object) for i in (3, 4))
-        self.fold = np.array([item[5] for item in gathered], dtype=np.int64)
-        self.bare, self.threaded = reader.evidence(progress(self.comments))
+                gathered.append((fold, corpus, pair(part, data.articles, seed=seed + fold)))
+        self.comments = [comment for _, _, (made, *_) in gathered for comment in made]
+        self.labels, self.weights = (
+            np.concatenate([np.asarray(found[i], dtype=float) for _, _, found in gathered]) for i in (1, 2)
+        )
+        self.kinds = np.array([kind for _, _, (*_, kinds) in gathered for kind in kinds], dtype=object)
+        sizes = [len(made) for _, _, (made, *_) in gathered]
+        self.fold = np.repeat(np.array([fold for fold, _, _ in gathered], dtype=np.int64), sizes)
+        self.corpora = np.repeat(np.array([corpus for _, corpus, _ in gathered], dtype=object), sizes)
+        # Each with the others of its articles, which are then read once.
+        work = [(reader, made) for _, _, (made, *_) in gathered]
+        found = processes.each(_evidence, work, jobs, progress)
+        self.bare, self.threaded = (np.concatenate(side) for side in zip(*found, strict=True))
 
     def fit(self, rows: np.ndarray) -> TopicModel:
         """A model trained on the pairs at `rows` alone."""
@@ -742,27 +804,35 @@ class TopicTrainer:
         )
 
     def logits(self, model: TopicModel, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Logits of pairs without and with their threads."""
-        no, yes = np.zeros(len(rows), dtype=bool), np.ones(len(rows), dtype=bool)
-        return model.evidence_logits(self.bare[rows], no), model.evidence_logits(self.threaded[rows], yes)
+        """Logits of the pairs at `rows` without and with their threads."""
+        return _topic_logits(model, self.bare[rows], self.threaded[rows])
 
-    def out_of_fold(self) -> tuple[np.ndarray, np.ndarray]:
-        """Logits of every pair, without and with thread, from a model that saw no article of its fold."""
+    def cross_fit(self, progress=iter) -> tuple[TopicModel, np.ndarray, np.ndarray]:
+        """What `fit` gives of all pairs; and logits of every pair, without and with thread, from a model that saw no
+        article of its fold."""
+        splits = [(np.arange(len(self.labels)), np.zeros(0, dtype=np.int64))]
+        splits += [
+            (np.flatnonzero(self.fold != fold), np.flatnonzero(self.fold == fold)) for fold in np.unique(self.fold)
+        ]
+        known = TopicModel(self.reader.space, self.reader.strength), self.bare, self.threaded, self.labels, self.weights
+        (whole, _), *found = processes.each(_fit_topic, [(*known, *split) for split in splits], self.jobs, progress)
+        whole.space = self.reader.space
         bare, threaded = np.zeros(len(self.labels)), np.zeros(len(self.labels))
-        for fold in np.unique(self.fold):
-            test = np.flatnonzero(self.fold == fold)
-            model = self.fit(np.flatnonzero(self.fold != fold))
-            bare[test], threaded[test] = self.logits(model, test)
-        return bare, threaded
+        for (_, test), (_, logits) in zip(splits[1:], found, strict=True):
+            bare[test], threaded[test] = logits
+        return whole, bare, threaded
 
 
-def word_space(data: Dataset, seed: int) -> WordSpace:
-    """The word space that a data set's unlabelled text gives.
+def _fit_topic(model, bare, threaded, labels, weights, train, test):
+    model = copy.copy(model).fit(bare[train], threaded[train], labels[train], weights[train])
+    return model, _topic_logits(model, bare[test], threaded[test])
 
-    Words that the space learnt from the very comments it then compares look nearer to each other than they will to
-    new comments, so comments under articles are left out where there is enough other text.
-    """
-    loose = data.comments[data.comments["article_id"] == ""]
-    chosen = loose if len(loose) >= 1000 else data.comments
-    parents = chosen.loc[chosen["parent_text"] != "", "parent_text"]
-    return WordSpace(seed=seed).fit([*chosen["text"], *parents.drop_duplicates()])
+
+def _topic_logits(model, bare, threaded):
+    """Logits of pairs without and with their threads."""
+    no, yes = np.zeros(len(bare), dtype=bool), np.ones(len(bare), dtype=bool)
+    return model.evidence_logits(bare, no), model.evidence_logits(threaded, yes)
+
+
+def _evidence(reader, comments):
+    return reader.evidence(comments)

@@ -85,3 +85,17 @@ def test_results_for_long_texts_are_not_kept():
 
     assert [size("abc"), size("abc"), size("abcdef"), size("abcdef")] == [3, 3, 6, 6]
     assert asked == ["abc", "abcdef", "abcdef"]
+
+
+def test_the_evidence_without_the_thread_is_that_of_a_comment_without_one(topic):
+    thread = ("The clinic is full already", "Who pays for the ambulance?", "")
+    comments = [
+        Comment("The clinic in the city has no midwives either!", "a", HOSPITAL, "Send them to the city", thread),
+        Comment("Hm", "b", FOOTBALL, "", thread),
+        Comment("xyzzy", "c", HOSPITAL, "", ()),
+    ]
+    bare, threaded = topic.evidence(comments)
+    for comment, without, with_thread in zip(comments, bare, threaded, strict=True):
+        np.testing.assert_array_equal(topic.features(dataclasses.replace(comment, thread=())), without)
+        np.testing.assert_array_equal(topic.features(comment), with_thread)
+    assert (bare[:2] != threaded[:2]).any(axis=1).all() and (bare[2] == threaded[2]).all()

@@ -1,0 +1,51 @@
+"""Work spread over a few processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import joblib
+from joblib.externals.loky import get_reusable_executor
+from threadpoolctl import threadpool_limits
+
+MOST = 2  #: processes; each takes half a gigabyte where the shipped model is trained
+
+
+def available() -> int:
+    """Processes that training may take: as many as there are processors for, and `MOST` at most."""
+    return max(1, min(MOST, joblib.cpu_count()))
+
+
+def each(function: Callable, arguments: Iterable[tuple], jobs: int, progress=iter) -> Iterator:
+    """What a function gives for each of the arguments, in their order.
+
+    Sums and products of matrices round otherwise with another number of threads. Each process has one, and so has this
+    one where it works alone: the results are the same however many processes and processors there are.
+
+    Parameters
+    ----------
+    function : callable
+        Of a module, since other processes must find it.
+    arguments : iterable of tuple
+    jobs : int
+        Processes; with one nothing leaves this one. Large arrays are not copied to the others but mapped.
+    progress : callable, optional
+        Wraps an iterable to show how far it is.
+    """
+    arguments = list(arguments)
+    if jobs < 2 or len(arguments) < 2:
+        for some in progress(arguments):
+            with threadpool_limits(1):
+                result = function(*some)
+            yield result
+        return
+    with joblib.parallel_config("loky", inner_max_num_threads=1):
+        work = joblib.Parallel(n_jobs=jobs, return_as="generator", max_nbytes="256K")
+    found = work(joblib.delayed(function)(*some) for some in arguments)
+    try:
+        # The progress counts what it hands out; the results come as they are asked for.
+        for _ in progress(range(len(arguments))):
+            yield next(found)
+    finally:
+        # They would keep the memory of this work while the next is done.
+        get_reusable_executor().shutdown(wait=True)

@@ -1,0 +1,77 @@
+"""Logistic regression on soft labels."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from scipy import optimize, special
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from moderation.comments import DataError
+
+
+def fit(classifier: LogisticRegression, matrix, labels: np.ndarray, weights: np.ndarray) -> LogisticRegression:
+    """Fit scikit-learn's logistic regression to shares.
+
+    The same as fitting each row twice, as a positive of weight ``label`` and a negative of weight ``1 - label``, by
+    the same steps of the same solver, in about half the time and without a matrix of twice the rows.
+
+    Parameters
+    ----------
+    classifier : LogisticRegression
+        Its C, tol and max_iter are used.
+    matrix : sparse or ndarray, shape (n, features)
+    labels : ndarray of float in 0..1, shape (n,)
+    weights : ndarray of float, shape (n,)
+
+    Returns
+    -------
+    LogisticRegression
+        The one given, fitted.
+
+    Raises
+    ------
+    DataError
+        When only one class is there.
+    """
+    labels = np.asarray(labels, dtype=float)
+    if not (labels > 0).any() or not (labels < 1).any():
+        raise DataError("needs rows with and rows without the label", mend="Add labelled comments of the other kind")
+    total = float(weights.sum())
+    shares = weights / total
+    penalty = 1.0 / (classifier.C * total)
+    transposed = matrix.T
+
+    def objective(parameters):
+        coefficients = parameters[:-1]
+        logits = matrix @ coefficients + parameters[-1]
+        loss = shares @ (np.logaddexp(0, logits) - labels * logits) + 0.5 * penalty * (coefficients @ coefficients)
+        error = shares * (special.expit(logits) - labels)
+        gradient = np.empty_like(parameters)
+        gradient[:-1] = transposed @ error
+        gradient[:-1] += penalty * coefficients
+        gradient[-1] = error.sum()
+        return loss, gradient
+
+    found = optimize.minimize(
+        objective,
+        np.zeros(matrix.shape[1] + 1),
+        method="L-BFGS-B",
+        jac=True,
+        # As scikit-learn has them.
+        options={
+            "maxiter": classifier.max_iter,
+            "maxls": 50,
+            "gtol": classifier.tol,
+            "ftol": 64 * np.finfo(float).eps,
+        },
+    )
+    if found.status == 1:
+        warnings.warn("logistic regression stopped before it converged", ConvergenceWarning, stacklevel=2)
+    classifier.n_features_in_ = matrix.shape[1]
+    classifier.classes_ = np.array([0, 1])
+    classifier.n_iter_ = np.array([min(found.nit, classifier.max_iter)], dtype=np.int32)
+    classifier.coef_, classifier.intercept_ = found.x[None, :-1].copy(), found.x[-1:].copy()
+    return classifier

@@ -1,0 +1,108 @@
+"""What training counts once, spreads over processes and fits to shares is what the plain way gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+
+from moderation import cost, processes, soft
+from moderation.comments import DataError
+from moderation.corpus import Corpus
+from moderation.features import make_union
+
+LIMITS = {"min_df": 2, "max_words": 500, "max_characters": 2_000}
+
+
+@pytest.fixture(scope="module")
+def texts():
+    found = list(pd.read_csv(ROOT / "data" / "comments.csv", usecols=["text"], dtype=str)["text"][:300])
+    return [*found, "", "!!!", "Ⓕ☹ ​", " ".join(found[:20])]
+
+
+@pytest.fixture(scope="module")
+def corpus(texts):
+    return Corpus(texts, min_df=2)
+
+
+@pytest.mark.parametrize("limits", [LIMITS, {"min_df": 3}])
+def test_any_rows_have_the_features_that_scikit_learn_fits_to_them(texts, corpus, limits):
+    rows = np.arange(len(texts))[::-2]
+    plain = make_union(**limits, cue_weight=0.06).fit([texts[row] for row in rows])
+    features = corpus.choose(rows, **limits, cue_weight=0.06)
+    union = corpus.union(features, **limits)
+    others = [texts[row] for row in (0, 2, 300, 301, 302, 303)]
+    for (name, ours), (_, theirs) in zip(union.transformer_list, plain.transformer_list, strict=True):
+        if hasattr(theirs, "idf_"):
+            same = set(ours.vocabulary_) & set(theirs.vocabulary_)
+            # Where a maximum cuts through n-grams that are equally frequent, scikit-learn takes the first it met.
+            assert len(ours.vocabulary_) == len(theirs.vocabulary_) and len(same) > 0.9 * len(ours.vocabulary_), name
+            assert list(ours.vocabulary_) == sorted(ours.vocabulary_)
+    if "max_words" not in limits:
+        np.testing.assert_allclose(union.transform(others).toarray(), plain.transform(others).toarray(), atol=1e-12)
+    found = corpus.transform(features, np.array([0, 2, 300, 301, 302, 303]))
+    assert found.has_sorted_indices
+    np.testing.assert_allclose(found.toarray(), union.transform(others).toarray(), atol=1e-12)
+
+
+def test_processes_count_the_same(texts, corpus, monkeypatch):
+    monkeypatch.setattr("moderation.corpus._ROWS", 80)
+    seen = []
+    other = Corpus(texts, min_df=2, jobs=2, progress=lambda items: [seen.append(item) or item for item in items])
+    assert len(seen) == 4
+    assert other.names == corpus.names
+    for name, counts in corpus.counts.blocks.items():
+        assert (other.counts.blocks[name] != counts).nnz == 0
+    np.testing.assert_array_equal(other.counts.cue_values, corpus.counts.cue_values)
+
+
+def _shares(rng, size):
+    return np.where(rng.random(size) < 0.5, rng.integers(0, 2, size), rng.random(size))
+
+
+@pytest.mark.parametrize("strength", [0.3, 30.0])
+def test_shares_are_fitted_as_rows_that_train_both_ways(strength):
+    rng = np.random.default_rng(0)
+    matrix = sparse.random(400, 900, 0.05, format="csr", random_state=0)
+    labels, weights = _shares(rng, 400), rng.choice([0.5, 1.0, 2.0], 400)
+    positive, negative = np.flatnonzero(labels > 0), np.flatnonzero(labels < 1)
+    rows = np.concatenate([positive, negative])
+    plain = LogisticRegression(C=strength, max_iter=300).fit(
+        matrix[rows],
+        np.repeat([1, 0], [len(positive), len(negative)]),
+        sample_weight=np.concatenate([labels[positive], 1 - labels[negative]]) * weights[rows],
+    )
+    ours = soft.fit(LogisticRegression(C=strength, max_iter=300), matrix, labels, weights)
+    assert vars(ours).keys() == vars(plain).keys() and ours.n_iter_ == plain.n_iter_
+    np.testing.assert_allclose(ours.coef_, plain.coef_, atol=1e-9)
+    np.testing.assert_allclose(ours.decision_function(matrix), plain.decision_function(matrix), atol=1e-9)
+
+
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_one_class_cannot_be_fitted(label):
+    with pytest.raises(DataError, match="needs rows with and rows without"):
+        soft.fit(LogisticRegression(), np.eye(3), np.full(3, label), np.ones(3))
+
+
+def test_costs_are_of_other_processes_too():
+    costs = cost.Costs()
+    with costs.step("alone", "first"):
+        list(processes.each(_busy, [(0.0,)], 1))
+    with costs.step("together", "second"):
+        assert list(processes.each(_busy, [(0.4,), (0.3,)], 2)) == [0.4, 0.3]
+    assert costs.total("second").processor_seconds >= 0.7
+    assert costs.total("first").processor_seconds < costs.total("second").processor_seconds
+    names = [line.split("  ")[0] or line.split("  ")[1] for line in costs.lines()]
+    assert names[1:] == ["alone", "first, in all", "together", "second, in all"]
+
+
+def _busy(seconds):
+    import time
+
+    began = time.process_time()
+    while time.process_time() - began < seconds:
+        pass
+    return seconds
