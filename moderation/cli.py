@@ -324,15 +324,18 @@ def serve(host, port, model):
     app.extensions["metrics"].under_way.set_function(lambda: server.task_dispatcher.under_way)
     mode = "with API keys" if keyed else "without API keys (demonstration mode)"
     _welcome(app, f"http://{settings.host}:{server.effective_port}")
-    logging.getLogger("moderation.start").info(
-        "Serving model %s on http://%s:%s %s", version, settings.host, server.effective_port, mode
-    )
+
+    def announce():
+        logging.getLogger("moderation.start").info(
+            "Serving model %s on http://%s:%s %s", version, settings.host, server.effective_port, mode
+        )
+
     background = [Repeating("erasure", erasure.Janitor(app.extensions["engine"], settings.retention)).start()]
     background.append(Repeating("figures", lambda: prepare(app)).start())
     if receiver is not None:
         background.append(Repeating("webhook", outbox.Courier(app.extensions["engine"], receiver)).start())
     try:
-        server.run_until_stopped(settings.grace)
+        server.run_until_stopped(settings.grace, announce)
     finally:
         stop(background)
 

@@ -19,6 +19,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
@@ -305,14 +306,18 @@ class Server(TcpWSGIServer):
             if channel.begun is not None and channel.begun < oldest:
                 channel.will_close = True  # whoever sends so slowly keeps a place from others
 
-    def run_until_stopped(self, grace: float) -> None:
-        """Serve until SIGTERM or SIGINT, then answer what was accepted, for at most `grace` seconds."""
+    def run_until_stopped(self, grace: float, begun: Callable[[], None] = lambda: None) -> None:
+        """Serve until SIGTERM or SIGINT, then answer what was accepted, for at most `grace` seconds.
+
+        `begun` is called as soon as these signals stop it so: whoever waits for what it tells may stop it at once.
+        """
         # Scoring keeps the interpreter busy. By default it would be taken from it only every 5 ms, for which the
         # thread that reads the network, and refuses, would have to wait.
         sys.setswitchinterval(SWITCH_SECONDS)
         signals = (signal.SIGTERM, signal.SIGINT)
         before = {number: signal.signal(number, self._stop) for number in signals}
         try:
+            begun()
             while not self.stopping:
                 self._poll(30)
             _log.info("stopping: finishing %d requests under way", self.task_dispatcher.under_way)
