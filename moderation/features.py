@@ -12,11 +12,9 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from scipy import sparse
-from sklearn.feature_extraction.text import TfidfTransformer, TfidfVectorizer
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion
 
-from moderation.cues import NAMES as CUE_NAMES
 from moderation.cues import Cues, cues
 from moderation.normal import SOMEGROUP, SOMEGROUPS, Piece, normalise, pieces, reused, without_identity
 
@@ -258,120 +256,3 @@ class Vectors:
         of_cues = dense @ coefficients[:, self.n_ngrams :].T
         parts = [np.bincount(rows, weights * line[ids], minlength=len(texts)) for line in coefficients]
         return of_cues + np.stack(parts, axis=1)
-
-
-class Corpus:
-    """N-gram counts and cues of many comments, counted once and fitted on any part of them.
-
-    Cross-validation needs a vocabulary and document frequencies of the training rows alone; from the counts of all
-    rows these are a matter of choosing columns.
-
-    Parameters
-    ----------
-    texts : sequence of n str
-    characters : (int, int)
-        Shortest and longest character n-gram.
-    progress : callable, optional
-        Wraps an iterable to show how far it is.
-    """
-
-    def __init__(self, texts, *, characters=(2, 5), progress=iter):
-        self.characters = characters
-        word_ids: dict[str, int] = {}
-        character_ids: dict[str, int] = {}
-        piece_ids: dict[str, np.ndarray] = {}
-        words, letters, self.cue_values = [], [], np.zeros((len(texts), len(CUE_NAMES)))
-        for row, text in enumerate(progress(texts)):
-            found = pieces(text)
-            self.cue_values[row] = cues(text, found)[0]
-            tokens = [token for piece in found for token in piece_tokens(piece.text)]
-            tokens += [f"{first} {second}" for first, second in zip(tokens, tokens[1:], strict=False)]
-            tokens = [token for token in tokens if token not in NAMELESS]
-            words.append(np.array([word_ids.setdefault(token, len(word_ids)) for token in tokens], dtype=np.int32))
-            parts = []
-            for piece in found:
-                ids = piece_ids.get(piece.text)
-                if ids is None:
-                    grams = character_ngrams(piece.text, *characters)
-                    ids = np.array(
-                        [character_ids.setdefault(gram, len(character_ids)) for gram in grams], dtype=np.int32
-                    )
-                    if len(piece.text) <= 40:
-                        piece_ids[piece.text] = ids
-                parts.append(ids)
-            letters.append(np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32))
-        self._blocks = {
-            WORDS: (list(word_ids), _counts(words, len(word_ids))),
-            CHARACTERS: (list(character_ids), _counts(letters, len(character_ids))),
-        }
-
-    def fit(self, rows, *, min_df=3, max_words=None, max_characters=None, cue_weight=0.1) -> FeatureUnion:
-        """What `make_union` gives when fitted on the texts at `rows`.
-
-        Ties in frequency, where a maximum cuts, are settled by the alphabet.
-        """
-        union = make_union(
-            min_df=min_df,
-            characters=self.characters,
-            max_words=max_words,
-            max_characters=max_characters,
-            cue_weight=cue_weight,
-        )
-        parts = dict(union.transformer_list)
-        for name, limit in ((WORDS, max_words), (CHARACTERS, max_characters)):
-            names, counts = self._blocks[name]
-            part = counts[rows]
-            frequency = np.bincount(part.indices, minlength=part.shape[1])
-            kept = sorted((names[i], i) for i in np.flatnonzero(frequency >= min_df))
-            if limit is not None and len(kept) > limit:
-                total = np.asarray(part.sum(axis=0)).ravel()
-                kept = sorted(sorted(kept, key=lambda item: (-total[item[1]], item[0]))[:limit])
-            columns = np.array([i for _, i in kept], dtype=np.int64)
-            idf = TfidfTransformer(sublinear_tf=True).fit(part[:, columns].astype(np.float64)).idf_
-            parts[name].set_params(vocabulary={gram: place for place, (gram, _) in enumerate(kept)})
-            parts[name].idf_ = idf
-        parts[CUES].mean_ = self.cue_values[rows].mean(axis=0)
-        parts[CUES].scale_ = self.cue_values[rows].std(axis=0) + 1e-3
-        return union
-
-    def transform(self, union: FeatureUnion, rows) -> sparse.csr_matrix:
-        """What ``union.transform`` gives for the texts at `rows`; float64, shape (rows, features)."""
-        rows = np.asarray(rows)
-        parts = dict(union.transformer_list)
-        blocks = []
-        for name in (WORDS, CHARACTERS):
-            names, counts = self._blocks[name]
-            place = parts[name].vocabulary_
-            columns = np.full(len(names), -1)
-            for column, gram in enumerate(names):
-                found = place.get(gram)
-                if found is not None:
-                    columns[found] = column
-            weigher = TfidfTransformer(sublinear_tf=True)
-            weigher.idf_ = parts[name].idf_
-            blocks.append((counts, columns[: len(place)], weigher))
-        cues, weight = parts[CUES], union.transformer_weights[CUES]
-        # Piece by piece into the result, of which there would otherwise be several copies on the way.
-        most = sum(int(np.diff(counts.indptr)[rows].sum()) for counts, _, _ in blocks)
-        most += len(rows) * self.cue_values.shape[1]
-        data, indices = np.empty(most), np.empty(most, dtype=np.int32)
-        ends, end = [np.zeros(1, dtype=np.int64)], 0
-        for begin in range(0, len(rows), _ROWS):
-            some = rows[begin : begin + _ROWS]
-            each = [weigher.transform(counts[some][:, kept].astype(np.float64)) for counts, kept, weigher in blocks]
-            dense = sparse.csr_matrix(cues.scaled(self.cue_values[some]) * weight)
-            piece = sparse.hstack([*each, dense], format="csr")
-            data[end : end + piece.nnz], indices[end : end + piece.nnz] = piece.data, piece.indices
-            ends.append(end + piece.indptr[1:].astype(np.int64))
-            end += piece.nnz
-        width = sum(len(kept) for _, kept, _ in blocks) + self.cue_values.shape[1]
-        indptr = np.concatenate(ends).astype(np.int32 if end < 2**31 else np.int64)
-        return sparse.csr_matrix((data[:end], indices[:end], indptr), shape=(len(rows), width))
-
-
-def _counts(rows: list[np.ndarray], width: int) -> sparse.csr_matrix:
-    indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
-    indices = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int32)
-    matrix = sparse.csr_matrix((np.ones(len(indices), dtype=np.float32), indices, indptr), shape=(len(rows), width))
-    matrix.sum_duplicates()
-    return matrix
