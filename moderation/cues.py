@@ -12,13 +12,14 @@ import math
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from moderation import lexicon
-from moderation.normal import SOMEGROUP, SOMEGROUPS, Piece, pieces, reused, without_identity
+from moderation.normal import SOMEGROUP, SOMEGROUPS, URL, Piece, pieces, reused, without_identity
 
 _CLASSES = {
     "insult": lexicon.INSULT,
@@ -141,25 +142,55 @@ def _alternatives(pattern):
     return parts
 
 
-def _first_two(alternative):
-    """The first two characters of what an alternative matches."""
-    if not alternative.startswith("("):
-        return {alternative[:2]}
-    # The first bracket alone is left open until its end, which is where the depth comes back to nothing.
-    depths = np.cumsum([(character == "(") - (character == ")") for character in alternative])
-    end = int(np.flatnonzero(depths == 0)[0])
-    return {first for part in _alternatives(alternative[3:end]) for first in _first_two(part)}
+_REPETITION = re.compile(r"\?|\{0,\d+\}")
+
+
+def _first_words(alternative):
+    """The words that what an alternative matches can begin with.
+
+    Of regular expressions it knows what `_PHRASES` needs: letters, brackets, classes of two signs, and ``?`` or
+    ``{0,n}`` behind them.
+    """
+    begun, ended = _beginnings(alternative)
+    return begun | ended
+
+
+def _beginnings(alternative):
+    """Of what an alternative matches: what is a part of a word throughout, and first words that end within it."""
+    begun, ended, place = {""}, set(), 0
+    while begun and place < len(alternative):
+        if alternative[place] == "(":
+            depths = np.cumsum([(sign == "(") - (sign == ")") for sign in alternative[place:]])
+            end = place + int(np.flatnonzero(depths == 0)[0])
+            inner, place = alternative[place + 3 : end], end + 1
+            if alternative[end - len(inner) - 1] == "!":  # looks ahead alone
+                continue
+            found = [_beginnings(each) for each in _alternatives(inner)]
+            within, closed = (set().union(*some) for some in zip(*found, strict=True))
+        elif alternative[place] == "\\":
+            raise ValueError(f"{alternative!r} can begin with any word: each would have to be tried")
+        else:
+            end = alternative.index("]", place) if alternative[place] == "[" else place
+            signs, place = alternative[place : end + 1].strip("[]"), end + 1
+            within = {sign for sign in signs if sign.isalpha()}
+            closed = {""} if len(within) < len(signs) else set()
+        again = _REPETITION.match(alternative, place)
+        if again:
+            within, place = within | {""}, again.end()
+        ended |= {first + rest for first in begun for rest in closed}
+        begun = {first + rest for first in begun for rest in within}
+    return begun, ended
 
 
 @functools.cache
-def _phrases_by_beginning():
-    """For each first two characters, the phrases that can begin with them: trying these alone, and at the beginnings
-    of words alone, finds what a search for all of them finds, in a fraction of the time."""
+def _phrases_by_first_word():
+    """For each word, the phrases that can begin with it: trying these alone finds what a search for all of them finds,
+    in a fraction of the time."""
     found: dict[str, list[tuple[int, Callable]]] = {}
     for name, pattern in _PHRASES.items():
         beginnings: dict[str, list[str]] = {}
         for alternative in _alternatives(pattern):
-            for first in _first_two(alternative):
+            for first in _first_words(alternative):
                 beginnings.setdefault(first, []).append(alternative)
         for first, some in beginnings.items():
             expression = re.compile(rf"(?:{'|'.join(some)})(?![^\W_])")
@@ -167,7 +198,7 @@ def _phrases_by_beginning():
     return found
 
 
-_BEGINNING = re.compile(r"(?<![^\W_])[a-z].", re.S)
+_RUN = re.compile(r"[^\W_]+")
 
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 _CAPITALS = re.compile(r"\b[A-Z]{3,}\b")
@@ -249,6 +280,45 @@ NAMES = (
     *_PHRASES,
 )
 _INDEX = {name: index for index, name in enumerate(NAMES)}
+_SHARES = _INDEX[f"share_{_DENSE_CLASSES[0]}"]
+_OF_CLASS = {
+    name: tuple(_INDEX[cue] for cue in (f"words_{name}", f"share_{name}") if cue in _INDEX and name != "identity")
+    for name in _CLASSES
+}
+_NO_WORDS = [0.0] * (len(NAMES) - len(_STYLE))
+
+
+class Reading(NamedTuple):
+    """What the cues need to know of a normalised piece, whatever stands around it.
+
+    Attributes
+    ----------
+    text : str
+    words : tuple of str
+    classes : tuple of (int, tuple of str)
+        For each word that is of some: its place among `words`, and their names.
+    phrases : tuple of (int, list of (int, callable))
+        Where in the piece a phrase may begin: the place, and for each cue the function that tells whether one does.
+    link, number : bool
+    """
+
+    text: str
+    words: tuple[str, ...]
+    classes: tuple[tuple[int, tuple[str, ...]], ...]
+    phrases: tuple[tuple[int, list[tuple[int, Callable]]], ...]
+    link: bool
+    number: bool
+
+
+@reused(8_192)
+def reading(piece: str) -> Reading:
+    """What is known of one normalised piece."""
+    by_first_word = _phrases_by_first_word()
+    words = tuple(piece_words(without_identity(piece)))
+    classes = [(place, _CLASSES_OF[word]) for place, word in enumerate(words) if word in _CLASSES_OF]
+    runs = [(run.start(), by_first_word.get(run.group())) for run in _RUN.finditer(piece)]
+    phrases = [(place, some) for place, some in runs if some]
+    return Reading(piece, words, tuple(classes), tuple(phrases), piece == URL, piece[:1].isdigit())
 
 
 def cues(text: str, found: list[Piece] | None = None) -> tuple[np.ndarray, dict[int, list[int]]]:
@@ -267,40 +337,56 @@ def cues(text: str, found: list[Piece] | None = None) -> tuple[np.ndarray, dict[
         For a cue that comes from words, by its index in `NAMES`: the indices of the pieces.
     """
     found = pieces(text) if found is None else found
-    values = [0.0] * len(NAMES)
     places: dict[int, list[int]] = {}
+    return np.array(cue_values(text, [reading(piece.text) for piece in found], places)), places
+
+
+def cue_values(text: str, found: list[Reading], places: dict[int, list[int]] | None = None) -> list[float]:
+    """The values of the cues, in the order of `NAMES`.
+
+    Parameters
+    ----------
+    text : str
+    found : list of Reading
+        Of its pieces.
+    places : dict, optional
+        Is filled with the places that `cues` gives.
+    """
     words: list[str] = []
     piece_of: list[int] = []
     classes: dict[str, list[int]] = {}
+    phrased = False
     for index, piece in enumerate(found):
-        for word, names in _classed(piece.text):
+        for place, names in piece.classes:
             for name in names:
-                classes.setdefault(name, []).append(len(words))
-            words.append(word)
-            piece_of.append(index)
+                if name in classes:
+                    classes[name].append(len(words) + place)
+                else:
+                    classes[name] = [len(words) + place]
+        words += piece.words
+        if piece.phrases:
+            phrased = True
+        if places is not None:
+            piece_of += [index] * len(piece.words)
+    values = [*_style(text, found, words), *_NO_WORDS]
 
     def put(name, value, hits=()):
         if value:
             cue = _INDEX[name]
             values[cue] = value
-            if hits:
+            if hits and places is not None:
                 places[cue] = sorted({piece_of[hit] for hit in hits})
 
-    _style(text, found, words, put)
-    _near(classes, len(words), words, text, put)
+    _near(classes, words, text, put)
     for name, hits in classes.items():
-        if name != "identity":
-            put(f"words_{name}", math.log1p(len(hits)), hits)
-            if name in _DENSE_CLASSES:
-                put(f"share_{name}", min(1.0, 3 * len(hits) / math.sqrt(len(words) + 9)), hits)
-    _phrases(found, values, places)
-    return np.array(values), places
-
-
-@reused(65_536)
-def _classed(piece):
-    """The words of a piece, each with its classes."""
-    return tuple((word, _CLASSES_OF.get(word, ())) for word in piece_words(without_identity(piece)))
+        for cue in _OF_CLASS[name]:
+            count = len(hits)
+            values[cue] = math.log1p(count) if cue < _SHARES else min(1.0, 3 * count / math.sqrt(len(words) + 9))
+            if places is not None:
+                places[cue] = sorted({piece_of[hit] for hit in hits})
+    if phrased:
+        _phrases(found, values, places)
+    return values
 
 
 def piece_words(piece: str) -> list[str]:
@@ -308,48 +394,48 @@ def piece_words(piece: str) -> list[str]:
     return [piece] if piece.isalpha() else _WORD.findall(piece)
 
 
-def _style(text, found, words, put):
+def _style(text, found, words):
+    """The values of `_STYLE`, in its order."""
     count = max(len(words), 1)
     size = math.log1p(count) / 3
-    put("length", size)
-    put("length_squared", size * size)
-    put("short", float(count <= 8))
-    put("word_length", sum(map(len, words)) / count / 5)
     capitals = len(_CAPITALS.findall(text))
-    put("capitals", min(capitals, 5) / 2)
-    put("capitals_share", min(1.0, 2 * capitals / count))
-    letters = [c for c in text if c.isalpha()] if capitals else []
-    put(
-        "all_capitals",
-        float(count >= 3 and len(letters) > 0 and sum(map(str.isupper, letters)) > 0.7 * len(letters)),
-    )
+    letters = [c for c in text if c.isalpha()] if capitals and count >= 3 else []
     bare = text.strip()
-    put("lower_start", float(bare[:1].islower()))
-    put("no_end", float(bare[-1:].isalnum()))
-    put("exclamations", min(text.count("!"), 4) / 2)
-    put("many_exclamations", float("!!" in text))
-    put("questions", min(text.count("?"), 4) / 2)
-    put("many_questions", float("??" in text or "?!" in text or "!?" in text))
-    put("ends_question", float(bare.endswith("?")))
-    put("ends_exclamation", float(bare.endswith("!")))
-    if ".." in text or "…" in text:
-        put("ellipses", min(len(_ELLIPSIS.findall(text)), 3) / 2)
-    if '"' in text or "“" in text or "”" in text or ">" in text:
-        put("scare_quotes", min(len(_SCARE_QUOTES.findall(text)), 3) / 2)
-        put("quotations", min(len(_QUOTATION.findall(text)), 2))
-    if ":" in text or ";" in text or not text.isascii():
-        put("happy_sign", float(_HAPPY.search(text) is not None))
-        put("scornful_sign", float(_SCORNFUL.search(text) is not None))
-    put("hashtag", float("#" in text))
-    put("link", float(any(piece.text == "urlurl" for piece in found)))
-    put("mention", float("@" in text))
-    put("digits", min(sum(piece.text[:1].isdigit() for piece in found), 4) / 2)
-    put("brackets", min(text.count("("), 3) / 2)
-    put("line_breaks", min(text.count("\n"), 4) / 2)
-    put("asterisk", float("*" in text))
+    exclamations, questions = text.count("!"), text.count("?")
+    quoted = '"' in text or "“" in text or "”" in text or ">" in text
+    signed = ":" in text or ";" in text or not text.isascii()
     sentences = max(1, len(_SENTENCE_END.findall(text)))
-    put("sentences", math.log1p(sentences))
-    put("sentence_length", math.log1p(count / sentences) / 3)
+    return [
+        size,
+        size * size,
+        float(count <= 8),
+        len("".join(words)) / count / 5,
+        min(capitals, 5) / 2,
+        min(1.0, 2 * capitals / count),
+        float(bool(letters) and sum(map(str.isupper, letters)) > 0.7 * len(letters)),
+        float(bare[:1].islower()),
+        float(bare[-1:].isalnum()),
+        min(exclamations, 4) / 2,
+        float(exclamations > 1 and "!!" in text),
+        min(questions, 4) / 2,
+        float(questions > 0 and ("??" in text or "?!" in text or "!?" in text)),
+        float(bare.endswith("?")),
+        float(bare.endswith("!")),
+        min(len(_ELLIPSIS.findall(text)), 3) / 2 if ".." in text or "…" in text else 0.0,
+        min(len(_SCARE_QUOTES.findall(text)), 3) / 2 if quoted else 0.0,
+        min(len(_QUOTATION.findall(text)), 2) if quoted else 0.0,
+        float(signed and _HAPPY.search(text) is not None),
+        float(signed and _SCORNFUL.search(text) is not None),
+        float("#" in text),
+        float(True in [piece.link for piece in found]),
+        float("@" in text),
+        min(sum([piece.number for piece in found]), 4) / 2,
+        min(text.count("("), 3) / 2,
+        min(text.count("\n"), 4) / 2,
+        float("*" in text),
+        math.log1p(sentences),
+        math.log1p(count / sentences) / 3,
+    ]
 
 
 def _beside(place, others, before, after):
@@ -357,7 +443,7 @@ def _beside(place, others, before, after):
     return bisect_left(others, place - before) < bisect_right(others, place + after)
 
 
-def _near(classes, count, words, text, put):
+def _near(classes, words, text, put):
     none: list[int] = []
     insult, you, negation = (classes.get(name, none) for name in ("insult", "second_person", "negation"))
     they, positive, sarcasm = (classes.get(name, none) for name in ("third_person", "positive", "sarcasm"))
@@ -409,7 +495,9 @@ def _near(classes, count, words, text, put):
             hits = [i for i in positive if _beside(i, whom, before, after)]
             put(name, float(bool(hits)), hits)
     # "blah blah", "yeah yeah", "poor little Bob Bob"
-    twice = [i for i in range(1, count) if words[i] == words[i - 1] and len(words[i]) > 2]
+    twice = []
+    if len(set(words)) < len(words):
+        twice = [i for i in range(1, len(words)) if words[i] == words[i - 1] and len(words[i]) > 2]
     put("word_twice", float(bool(twice)), twice)
     put("sarcasm_first", float(bool(sarcasm) and sarcasm[0] == 0), sarcasm[:1])
 
@@ -452,32 +540,30 @@ _CALLING = _COPULA | frozenset(
 
 def _phrases(found, values, places):
     text = " ".join([piece.text for piece in found])
-    by_beginning = _phrases_by_beginning()
-    hits: dict[int, list[tuple[int, int]]] = {}
-    for start in _BEGINNING.finditer(text):
-        begin = start.start()
-        for cue, match in by_beginning.get(start.group(), ()):
-            spans = hits.get(cue)
-            if spans and begin < spans[-1][1]:
-                continue
-            hit = match(text, begin)
-            if hit:
-                hits.setdefault(cue, []).append(hit.span())
-    if not hits:
-        return
     starts, position = [], 0
+    hits: dict[int, list[tuple[int, int]]] = {}
     for piece in found:
         starts.append(position)
+        for place, some in piece.phrases:
+            begin = position + place
+            for cue, match in some:
+                spans = hits.get(cue)
+                if spans and begin < spans[-1][1]:
+                    continue
+                hit = match(text, begin)
+                if hit:
+                    hits.setdefault(cue, []).append(hit.span())
         position += len(piece.text) + 1
     for cue, spans in hits.items():
         values[cue] = min(len(spans), 3) / 1.5
-        places[cue] = sorted(
-            {
-                index
-                for begin, end in spans
-                for index in range(bisect_right(starts, begin) - 1, bisect_left(starts, end))
-            }
-        )
+        if places is not None:
+            places[cue] = sorted(
+                {
+                    index
+                    for begin, end in spans
+                    for index in range(bisect_right(starts, begin) - 1, bisect_left(starts, end))
+                }
+            )
 
 
 class Cues(TransformerMixin, BaseEstimator):

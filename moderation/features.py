@@ -9,14 +9,28 @@ a piece of text are looked up once and reused wherever the piece comes again.
 
 from __future__ import annotations
 
+import functools
 import re
+from array import array
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion
 
-from moderation.cues import Cues, cues
-from moderation.normal import SOMEGROUP, SOMEGROUPS, Piece, normalise, pieces, reused, without_identity
+from moderation.cues import Cues, Reading, cue_values, cues, reading
+from moderation.language import Spoken, spoken
+from moderation.normal import (
+    LONGEST_WORD,
+    SOMEGROUP,
+    SOMEGROUPS,
+    Piece,
+    cut,
+    normal_pieces,
+    normalise,
+    reused,
+    without_identity,
+)
 
 WORDS, CHARACTERS, CUES = "words", "characters", "cues"
 
@@ -25,7 +39,7 @@ _NUMBER = re.compile(r"\d+")
 NAMELESS = frozenset([SOMEGROUP, SOMEGROUPS])
 
 
-@reused(65_536)
+@reused(8_192)
 def piece_tokens(piece: str) -> tuple[str, ...]:
     """The words, and the punctuation that carries tone, of one normalised piece."""
     found = _TOKEN.findall(without_identity(piece))
@@ -95,6 +109,31 @@ def make_union(*, min_df=3, characters=(2, 5), max_words=None, max_characters=No
     )
 
 
+class Known(NamedTuple):
+    """A normalised piece with what is looked up for it, once.
+
+    Attributes
+    ----------
+    spoken : Spoken
+        For the language.
+    reading : Reading
+        For the cues.
+    tokens : tuple of str
+        As `piece_tokens` gives.
+    words : tuple of int
+        Feature numbers of the tokens that are known.
+    letters : bytes
+        Places in their vocabulary of the known character n-grams, as int32; joined, they are one array.
+    """
+
+    spoken: Spoken
+    reading: Reading
+    tokens: tuple[str, ...]
+    words: tuple[int, ...]
+    letters: bytes
+
+
+_INT = np.dtype(np.int32).itemsize
 _ROWS = 4_000  #: comments that are transformed at a time
 _FIRST = np.ones(1, dtype=bool)
 
@@ -123,14 +162,34 @@ class Vectors:
         self._idf = np.concatenate([words.idf_, characters.idf_])
         self._cue_weight = (union.transformer_weights or {}).get(CUES, 1.0)
         shortest, longest = characters.ngram_range
-        vocabulary, offset = characters.vocabulary_, self.n_words
+        vocabulary = characters.vocabulary_
 
         @reused(32_768)
-        def piece_ids(piece: str) -> np.ndarray:
-            found = [vocabulary.get(gram) for gram in character_ngrams(piece, shortest, longest)]
-            return np.array([index + offset for index in found if index is not None], dtype=np.int64)
+        def known(piece: str) -> Known:
+            grams = map(vocabulary.get, character_ngrams(piece, shortest, longest))
+            tokens = piece_tokens(piece)
+            words = [self._words.get(token) for token in tokens if token not in NAMELESS]
+            return Known(
+                spoken(piece),
+                reading(piece),
+                tokens,
+                tuple(index for index in words if index is not None),
+                array("i", [index for index in grams if index is not None]).tobytes(),
+            )
 
-        self._piece_ids = piece_ids
+        # Once more by the letters as they were sent, so that a word seen before costs one look.
+        @functools.lru_cache(32_768)
+        def sent(raw: str) -> tuple[Known, ...]:
+            return tuple(map(known, normal_pieces(raw)))
+
+        self._known, self._sent = known, sent
+
+    def read(self, text: str) -> list[Known]:
+        """The pieces of a comment, normalised, with everything that is looked up for them."""
+        found: list[Known] = []
+        for raw in cut(text):
+            found += self._sent(raw) if len(raw) <= LONGEST_WORD else map(self._known, normal_pieces(raw))
+        return found
 
     def ngrams(self, found: list[Piece]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The known n-grams of a comment, one entry an occurrence.
@@ -140,46 +199,51 @@ class Vectors:
         ids, first, last : ndarray of int64, shape (occurrences,)
             Feature number, and the first and last piece that the n-gram touches.
         """
-        letters = [self._piece_ids(piece.text) for piece in found]
-        pieces_of = np.repeat(np.arange(len(found)), [len(part) for part in letters])
-        words, first, last = [], [], []
+        read = [self._known(piece.text) for piece in found]
+        letters = [piece.letters for piece in read]
+        pieces_of = np.repeat(np.arange(len(found)), [len(part) // _INT for part in letters])
+        words: list[int] = []
+        first: list[int] = []
+        last: list[int] = []
         previous, before = None, 0
         lookup = self._words.get
-        for index, piece in enumerate(found):
-            for token in piece_tokens(piece.text):
-                word = None if token in NAMELESS else lookup(token)
-                if word is not None:
-                    words.append(word)
-                    first.append(index)
+        for index, piece in enumerate(read):
+            words += piece.words
+            first += [index] * len(piece.words)
+            last += [index] * len(piece.words)
+            for token in piece.tokens:
+                pair = None if previous is None else lookup(f"{previous} {token}")
+                if pair is not None:
+                    words.append(pair)
+                    first.append(before)
                     last.append(index)
-                if previous is not None:
-                    pair = lookup(f"{previous} {token}")
-                    if pair is not None:
-                        words.append(pair)
-                        first.append(before)
-                        last.append(index)
                 previous, before = token, index
         return (
-            np.concatenate([np.array(words, dtype=np.int64), *letters]),
+            self._numbers(words, letters),
             np.concatenate([np.array(first, dtype=np.int64), pieces_of]),
             np.concatenate([np.array(last, dtype=np.int64), pieces_of]),
         )
 
-    def ids(self, found: list[Piece]) -> list[np.ndarray]:
-        """As `ngrams`, the feature numbers alone: arrays to be concatenated."""
-        words, previous = [], None
+    def _numbers(self, words: list[int], letters: list[bytes]) -> np.ndarray:
+        """Feature numbers of n-grams: of the words, then of the characters."""
+        return np.concatenate(
+            [np.array(words, dtype=np.int64), np.frombuffer(b"".join(letters), np.int32) + self.n_words], dtype=np.int64
+        )
+
+    def _word_ids(self, found: list[Known]) -> list[int]:
+        """As `ngrams`, the feature numbers of the words and word pairs alone."""
+        words: list[int] = []
+        previous = None
         lookup = self._words.get
         for piece in found:
-            for token in piece_tokens(piece.text):
-                word = None if token in NAMELESS else lookup(token)
-                if word is not None:
-                    words.append(word)
+            words += piece.words
+            for token in piece.tokens:
                 if previous is not None:
                     pair = lookup(f"{previous} {token}")
                     if pair is not None:
                         words.append(pair)
                 previous = token
-        return [np.array(words, dtype=np.int64), *(self._piece_ids(piece.text) for piece in found)]
+        return words
 
     def weigh(self, ids: np.ndarray, rows: np.ndarray | None, n_rows: int):
         """TF-IDF weights of n-gram occurrences.
@@ -222,7 +286,7 @@ class Vectors:
         """Numbers of the known words and word pairs."""
         return self._words
 
-    def linear(self, texts: list[str], coefficients: np.ndarray, cut: list[list[Piece]] | None = None) -> np.ndarray:
+    def linear(self, texts: list[str], coefficients: np.ndarray, read: list[list[Known]] | None = None) -> np.ndarray:
         """Products of comments and coefficients.
 
         Parameters
@@ -230,8 +294,8 @@ class Vectors:
         texts : list of n str
         coefficients : ndarray of float64, shape (n_outputs, n_features)
             Quickest in Fortran's order, where the outputs of a feature lie side by side.
-        cut : list of n lists of Piece, optional
-            The pieces of the texts, where they are known already.
+        read : list of n lists of Known, optional
+            What `read` gives of the texts, where it is known already.
 
         Returns
         -------
@@ -239,20 +303,23 @@ class Vectors:
         """
         if not texts:
             return np.zeros((0, len(coefficients)))
-        if len(texts) == 1:
-            found = cut[0] if cut else pieces(texts[0])
-            _, ids, _, weights = self.weigh(np.concatenate(self.ids(found)), None, 1)
-            dense, _ = self.cue_row(texts[0], found)
-            return (dense @ coefficients[:, self.n_ngrams :].T + weights @ coefficients.T[ids])[None, :]
-        parts, sizes, cue_rows = [], [], []
-        for text, found in zip(texts, cut or map(pieces, texts), strict=True):
-            arrays = self.ids(found)
-            sizes.append(sum(map(len, arrays)))
-            parts.extend(arrays)
-            cue_rows.append(cues(text, found)[0])
-        rows = np.repeat(np.arange(len(texts)), sizes)
-        rows, ids, _, weights = self.weigh(np.concatenate(parts), rows, len(texts))
+        words: list[int] = []
+        letters: list[bytes] = []
+        sizes, cue_rows = [], []
+        for text, found in zip(texts, read or map(self.read, texts), strict=True):
+            of_words, of_letters = self._word_ids(found), [piece.letters for piece in found]
+            words += of_words
+            letters += of_letters
+            sizes.append((len(of_words), sum(map(len, of_letters)) // _INT))
+            cue_rows.append(cue_values(text, [piece.reading for piece in found]))
+        ids = self._numbers(words, letters)
         dense = self.cues.scaled(np.array(cue_rows)) * self._cue_weight
         of_cues = dense @ coefficients[:, self.n_ngrams :].T
+        if len(texts) == 1:
+            _, ids, _, weights = self.weigh(ids, None, 1)
+            return of_cues + weights @ coefficients.T[ids]
+        row = np.arange(len(texts))
+        rows = np.concatenate([np.repeat(row, each) for each in zip(*sizes, strict=True)])
+        rows, ids, _, weights = self.weigh(ids, rows, len(texts))
         parts = [np.bincount(rows, weights * line[ids], minlength=len(texts)) for line in coefficients]
         return of_cues + np.stack(parts, axis=1)

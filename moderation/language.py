@@ -5,11 +5,12 @@ A score for them would pretend: the model was trained and measured on English al
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
+from typing import NamedTuple
 
 from moderation.cues import piece_words
 from moderation.lexicon import KNOWN_WORDS
-from moderation.normal import MENTION, URL, Piece, reused
+from moderation.normal import MENTION, URL, reused
 from moderation.normal import words as listed_words
 
 SCORED, TOO_SHORT, UNSUPPORTED_LANGUAGE = "scored", "too_short", "unsupported_language"
@@ -21,13 +22,35 @@ _KNOWN = 0.5  # share of words that the model has met
 _FEWEST_WORDS = 5  # less says too little about its language
 
 
-def status(found: list[Piece], vocabulary: Container[str]) -> str:
+class Spoken(NamedTuple):
+    """What tells the language of a piece.
+
+    Attributes
+    ----------
+    words : tuple of str
+        Links and names have none.
+    common : int
+        How many of them are common English.
+    """
+
+    words: tuple[str, ...]
+    common: int
+
+
+@reused(8_192)
+def spoken(piece: str) -> Spoken:
+    """The words of a normalised piece."""
+    words = () if piece == URL or piece.startswith(MENTION) else tuple(piece_words(piece))
+    return Spoken(words, sum(word in KNOWN_WORDS for word in words))
+
+
+def status(found: Iterable[Spoken], vocabulary: Container[str]) -> str:
     """Whether a comment can be scored.
 
     Parameters
     ----------
-    found : list of Piece
-        As `moderation.normal.pieces` gives.
+    found : iterable of Spoken
+        Of its pieces.
     vocabulary : container of str
         The words that the model has met in training.
 
@@ -36,9 +59,9 @@ def status(found: list[Piece], vocabulary: Container[str]) -> str:
     str
         `SCORED`; `TOO_SHORT` where no word is left beside links, names and signs; `UNSUPPORTED_LANGUAGE`.
     """
-    words, common = [], 0
-    for piece in found:
-        some, some_common = _read(piece.text)
+    words: list[str] = []
+    common = 0
+    for some, some_common in found:
         words += some
         common += some_common
         # A long comment need not be read to its end.
@@ -56,10 +79,3 @@ def status(found: list[Piece], vocabulary: Container[str]) -> str:
     listed = listed_words()
     known = sum(word in vocabulary or word in listed for word in words)
     return SCORED if known >= _KNOWN * len(words) else UNSUPPORTED_LANGUAGE
-
-
-@reused(65_536)
-def _read(piece):
-    """The words of a piece and how many of them are common English; links and names have none."""
-    words = () if piece == URL or piece.startswith(MENTION) else tuple(piece_words(piece))
-    return words, sum(word in KNOWN_WORDS for word in words)

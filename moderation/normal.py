@@ -56,13 +56,13 @@ _MASKED = re.compile(
 )
 _CORE = re.compile(r"[^\W_](?:.*[^\W_])?", re.S)
 
-_LONGEST_WORD = 64  # characters; nothing longer hides a word, and nothing longer is kept for reuse
+LONGEST_WORD = 64  # characters; nothing longer hides a word, and nothing longer is kept for reuse
 _LONGEST_MASKED = 16
 
 URL, MENTION = "urlurl", "@name"
 
 
-def reused(maxsize: int, longest: int = _LONGEST_WORD):
+def reused(maxsize: int, longest: int = LONGEST_WORD):
     """As `functools.lru_cache`, for functions of a text; of texts longer than `longest` nothing is kept, since they
     hardly come again and would fill the memory.
 
@@ -118,17 +118,33 @@ def pieces(text: str) -> list[Piece]:
     return found
 
 
+def cut(text: str) -> list[str]:
+    """A comment cut into what `pieces` normalises, each alone."""
+    return _PIECE.findall(text)
+
+
+def normal_pieces(raw: str) -> tuple[str, ...]:
+    """The texts of the pieces that come of one cut."""
+    if " " in raw:
+        return tuple(piece.text for piece in _spaced(raw, 0))
+    normal = normal_piece(raw)
+    return (normal,) if normal else ()
+
+
 def normalise(text: str) -> str:
     """The comment as the vectorisers see it."""
     return " ".join(piece.text for piece in pieces(text))
 
 
-@reused(65_536)
+_AROUND = "\"'().,;:?!_-"  # a word between these hides no letters
+
+
+@reused(8_192)
 def normal_piece(raw: str) -> str:
     """One piece normalised; what was spaced out is closed up."""
     raw = "".join(raw.split())
     if raw.isascii():
-        if raw.isalpha():
+        if raw.isalpha() or raw.strip(_AROUND).isalpha() and not _URL.match(raw):
             return _squeeze(raw.lower())
         text = "".join(c for c in raw if c >= " " and c != "\x7f")
     else:
@@ -143,7 +159,7 @@ def normal_piece(raw: str) -> str:
         latin = text.translate(_LOOKALIKES)
         if any("a" <= c <= "z" for c in text) or _core(latin) in words():
             text = latin
-    if MENTION not in text and len(text) <= _LONGEST_WORD and not text.isalpha():
+    if MENTION not in text and len(text) <= LONGEST_WORD and not text.isalpha():
         text = _reveal(text)
     return _squeeze(text)
 
@@ -224,7 +240,7 @@ def _reveal(text):
         bare = text.strip("\"'().,;:?!*_-")
         plain = bare.translate(_LEET)
         return text.replace(bare, plain) if plain in MASKABLE and not bare.isdigit() else text
-    if text.strip("\"'().,;:?!_-").isalpha():
+    if text.strip(_AROUND).isalpha():
         return text
     bare = text.strip("\"'().,;:?*_-")
     for candidate in (bare.rstrip("!"), bare):
@@ -248,15 +264,21 @@ def _reveal(text):
     return text
 
 
-@functools.lru_cache(maxsize=10_000)
+@functools.lru_cache(maxsize=4_096)
 def unmask(word: str) -> str:
     """The one insult or swear word that "f**k" or "id*ot" stands for, or nothing."""
     letters = sum(c.isalpha() for c in word)
     if not letters or not 3 <= len(word) <= _LONGEST_MASKED:
         return ""
+    # Nearly every hyphenated word looks like a mask and is none: the ends tell at once.
+    runs = re.split("[^a-z]+", word)
+    listed = _maskable_by_first_letter().get(runs[0][:1], ())
+    likely = [w for w in listed if w.startswith(runs[0]) and w.endswith(runs[-1]) and len(w) <= len(word)]
+    if not likely:
+        return ""
     pattern = re.compile(re.sub(r"[^a-z]+", lambda run: f"[a-z]{{0,{len(run.group())}}}", word))
     # A mask usually keeps the length; where several words fit, the listed order (commonest first) decides.
-    fits = [w for w in _maskable() if pattern.fullmatch(w)]
+    fits = [w for w in likely if pattern.fullmatch(w)]
     same = [w for w in fits if len(w) == len(word)]
     return (same or fits or [""])[0] if letters >= 2 or same else ""
 
@@ -269,7 +291,7 @@ _IDENTITY_TERM = re.compile(rf"(?<![^\W_])(?:{'|'.join(sorted(IDENTITY))})(?![^\
 SOMEGROUP, SOMEGROUPS = "somegroup", "somegroups"
 
 
-@reused(65_536)
+@reused(8_192)
 def without_identity(piece: str, one: str = SOMEGROUP, many: str = SOMEGROUPS) -> str:
     """A normalised piece with every name of an identity group exchanged for one and the same.
 
@@ -290,6 +312,14 @@ def _many(term):
 def _maskable():
     listed = words()
     return (*MASKABLE, *sorted({*INSULT, *PROFANITY} - {*MASKABLE}, key=lambda word: listed.get(word, math.inf)))
+
+
+@functools.cache
+def _maskable_by_first_letter():
+    found: dict[str, list[str]] = {"": [*_maskable()]}
+    for word in _maskable():
+        found.setdefault(word[0], []).append(word)
+    return found
 
 
 def _squeeze(text):

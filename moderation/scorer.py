@@ -128,8 +128,8 @@ class Scorer:
     def probabilities_and_statuses(self, comments: Sequence[Comment]) -> tuple[np.ndarray, list[str]]:
         """As `probabilities`, and for each comment its status."""
         result = np.full((len(comments), len(LABELS)), np.nan)
-        found = [pieces(comment.text) for comment in comments]
-        statuses = [language.status(each, self._vectors.vocabulary) for each in found]
+        found = [self._vectors.read(comment.text) for comment in comments]
+        statuses = [language.status([piece.spoken for piece in each], self._vectors.vocabulary) for each in found]
         scored = [index for index, status in enumerate(statuses) if status == language.SCORED]
         if not scored:
             return result, statuses
@@ -183,7 +183,7 @@ class Scorer:
     def _score(self, comment, limit):
         labels = {}
         found = pieces(comment.text)
-        status = language.status(found, self._vectors.vocabulary)
+        status = language.status((language.spoken(piece.text) for piece in found), self._vectors.vocabulary)
         if status != language.SCORED:
             thresholds = self.model.thresholds
             labels = {label: LabelScore(None, thresholds[label], False, reason=status) for label in LABELS}
