@@ -23,7 +23,7 @@ from moderation.features import CHARACTERS, CUES, NAMELESS, WORDS, character_ngr
 from moderation.normal import pieces
 
 _BLOCKS = (WORDS, CHARACTERS)
-_ROWS = 2_000  #: comments that are read, or transformed, at a time
+_ROWS = 1_000  #: comments that are read, or transformed, at a time
 
 
 @dataclass(frozen=True)
