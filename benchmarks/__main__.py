@@ -253,7 +253,7 @@ def main() -> None:
         + table(libraries, {"name": "", "auc": "ROC AUC", "per_second": "comments a second"}),
     ]
     # What takes long is measured apart: python -m benchmarks.growth, .training, .ablation, .load
-    for name in ("growth.md", "training.md", "ablation.md", "load.md"):
+    for name in ("growth.md", "training.md", "ablation.md", "ceilings.md", "load.md"):
         if (HERE / name).exists():
             parts.append((HERE / name).read_text(encoding="utf-8").strip())
     (HERE / "RESULTS.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
