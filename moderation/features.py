@@ -18,13 +18,12 @@ import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import FeatureUnion
 
-from moderation.cues import Cues, Reading, cue_values, cues, reading
+from moderation.cues import Cues, Reading, cue_values, reading
 from moderation.language import Spoken, spoken
 from moderation.normal import (
     LONGEST_WORD,
     SOMEGROUP,
     SOMEGROUPS,
-    Piece,
     cut,
     normal_pieces,
     normalise,
@@ -135,7 +134,6 @@ class Known(NamedTuple):
 
 _INT = np.dtype(np.int32).itemsize
 _ROWS = 4_000  #: comments that are transformed at a time
-_FIRST = np.ones(1, dtype=bool)
 
 
 class Vectors:
@@ -164,7 +162,7 @@ class Vectors:
         shortest, longest = characters.ngram_range
         vocabulary = characters.vocabulary_
 
-        @reused(32_768)
+        @reused(65_536)
         def known(piece: str) -> Known:
             grams = map(vocabulary.get, character_ngrams(piece, shortest, longest))
             tokens = piece_tokens(piece)
@@ -178,20 +176,20 @@ class Vectors:
             )
 
         # Once more by the letters as they were sent, so that a word seen before costs one look.
-        @functools.lru_cache(32_768)
+        @functools.lru_cache(65_536)
         def sent(raw: str) -> tuple[Known, ...]:
             return tuple(map(known, normal_pieces(raw)))
 
-        self._known, self._sent = known, sent
+        self.known, self._sent = known, sent
 
     def read(self, text: str) -> list[Known]:
         """The pieces of a comment, normalised, with everything that is looked up for them."""
         found: list[Known] = []
         for raw in cut(text):
-            found += self._sent(raw) if len(raw) <= LONGEST_WORD else map(self._known, normal_pieces(raw))
+            found += self._sent(raw) if len(raw) <= LONGEST_WORD else map(self.known, normal_pieces(raw))
         return found
 
-    def ngrams(self, found: list[Piece]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def ngrams(self, found: list[Known]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The known n-grams of a comment, one entry an occurrence.
 
         Returns
@@ -199,15 +197,14 @@ class Vectors:
         ids, first, last : ndarray of int64, shape (occurrences,)
             Feature number, and the first and last piece that the n-gram touches.
         """
-        read = [self._known(piece.text) for piece in found]
-        letters = [piece.letters for piece in read]
+        letters = [piece.letters for piece in found]
         pieces_of = np.repeat(np.arange(len(found)), [len(part) // _INT for part in letters])
         words: list[int] = []
         first: list[int] = []
         last: list[int] = []
         previous, before = None, 0
         lookup = self._words.get
-        for index, piece in enumerate(read):
+        for index, piece in enumerate(found):
             words += piece.words
             first += [index] * len(piece.words)
             last += [index] * len(piece.words)
@@ -260,9 +257,11 @@ class Vectors:
         """
         # What numpy.unique does, without its overhead, which counts where comments come one by one.
         keys = np.sort(ids if rows is None else rows * self.n_ngrams + ids)
-        starts = np.flatnonzero(np.concatenate([_FIRST, keys[1:] != keys[:-1]])) if len(keys) else keys
-        counts = np.append(starts[1:], len(keys)) - starts if len(keys) else keys
-        keys = keys[starts]
+        new = np.ones(len(keys) + 1, dtype=bool)  # one more, where the last n-gram ends
+        np.not_equal(keys[1:], keys[:-1], out=new[1:-1])
+        starts = np.flatnonzero(new)
+        counts = starts[1:] - starts[:-1]
+        keys = keys[starts[:-1]]
         if rows is None:
             ids = keys
             weights = (np.log(counts) + 1.0) * self._idf[ids]
@@ -276,10 +275,11 @@ class Vectors:
         norms = np.sqrt(np.bincount(block, weights * weights, minlength=2 * n_rows))
         return rows, ids, counts, weights / norms[block]
 
-    def cue_row(self, text: str, found: list[Piece]):
-        """The scaled and weighted cues of a comment, and the pieces they come from."""
-        values, places = cues(text, found)
-        return self.cues.scaled(values) * self._cue_weight, places
+    def cue_row(self, text: str, found: list[Known]) -> tuple[np.ndarray, dict[int, list[int]]]:
+        """The scaled and weighted cues of a comment, and the places of the pieces they come from."""
+        places: dict[int, list[int]] = {}
+        values = cue_values(text, [piece.reading for piece in found], places)
+        return self.cues.scaled(np.array(values)) * self._cue_weight, places
 
     @property
     def vocabulary(self) -> dict[str, int]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from moderation.cues import piece_words
 from moderation.lexicon import KNOWN_WORDS
-from moderation.normal import MENTION, URL, reused
+from moderation.normal import MENTION, URL
 from moderation.normal import words as listed_words
 
 SCORED, TOO_SHORT, UNSUPPORTED_LANGUAGE = "scored", "too_short", "unsupported_language"
@@ -37,7 +37,6 @@ class Spoken(NamedTuple):
     common: int
 
 
-@reused(8_192)
 def spoken(piece: str) -> Spoken:
     """The words of a normalised piece."""
     words = () if piece == URL or piece.startswith(MENTION) else tuple(piece_words(piece))

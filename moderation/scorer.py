@@ -183,16 +183,17 @@ class Scorer:
     def _score(self, comment, limit):
         labels = {}
         found = pieces(comment.text)
-        status = language.status((language.spoken(piece.text) for piece in found), self._vectors.vocabulary)
+        read = [self._vectors.known(piece.text) for piece in found]
+        status = language.status([piece.spoken for piece in read], self._vectors.vocabulary)
         if status != language.SCORED:
             thresholds = self.model.thresholds
             labels = {label: LabelScore(None, thresholds[label], False, reason=status) for label in LABELS}
             return Score(labels, self.version, status)
-        ids, first, last = self._vectors.ngrams(found)
+        ids, first, last = self._vectors.ngrams(read)
         _, distinct, counts, weights = self._vectors.weigh(ids, None, 1)
         # An n-gram that stands in several places counts in equal parts at each.
         each = (weights / counts)[np.searchsorted(distinct, ids)]
-        cue_row, cue_places = self._vectors.cue_row(comment.text, found)
+        cue_row, cue_places = self._vectors.cue_row(comment.text, read)
         for line, label in enumerate(TEXT_LABELS):
             coefficients = self._coefficients[line]
             parts = _Parts(comment.text, found)

@@ -89,18 +89,12 @@ def test_a_term_is_its_ngrams_weights_times_their_coefficients(scorer):
             places = {word: sum(f" {word} "[i:].startswith(gram) for i in range(12)) for word in text.lower().split()}
             if sum(places.values()) > places["pathetic"]:
                 shared += row[0, index] * coefficients[index] * places["pathetic"] / sum(places.values())
-    values, where = scorer._vectors.cue_row(text, _pieces(text))
+    values, where = scorer._vectors.cue_row(text, scorer._vectors.read(text))
     cues = scorer._coefficients[0][scorer._vectors.n_ngrams :] * values
     of_cues = sum(cues[cue] / len(at) for cue, at in where.items() if 2 in at)
     [score] = scorer.score([Comment(text)], terms=1000)
     [term] = [t for t in score.labels["abusive"].terms if t.text == "pathetic"]
     assert term.weight == pytest.approx(of_word + shared + of_cues, abs=1e-6)
-
-
-def _pieces(text):
-    from moderation.normal import pieces
-
-    return pieces(text)
 
 
 def test_a_score_does_not_depend_on_the_batch(scorer):
