@@ -252,7 +252,7 @@ def main() -> None:
         "### Beside other libraries\n\nHostile Globe and Mail comments.\n\n"
         + table(libraries, {"name": "", "auc": "ROC AUC", "per_second": "comments a second"}),
     ]
-    # What takes long is measured apart: python -m benchmarks.growth, .training, .ablation, .load
+    # What takes long is measured apart: python -m benchmarks.growth, .training, .ablation, .ceilings, .load
     for name in ("growth.md", "training.md", "ablation.md", "ceilings.md", "load.md"):
         if (HERE / name).exists():
             parts.append((HERE / name).read_text(encoding="utf-8").strip())

@@ -227,7 +227,7 @@ def _read(texts):
     all_pieces, all_words, cue_values = [], [], np.zeros((len(texts), len(CUE_NAMES)))
     for row, text in enumerate(texts):
         found = pieces(text)
-        cue_values[row] = cues(text, found)[0]
+        cue_values[row] = cues(text, found)
         tokens = [token for piece in found for token in piece_tokens(piece.text)]
         tokens += [f"{first} {second}" for first, second in zip(tokens, tokens[1:], strict=False)]
         all_words.append([word_ids.setdefault(token, len(word_ids)) for token in tokens if token not in NAMELESS])

@@ -321,7 +321,7 @@ def reading(piece: str) -> Reading:
     return Reading(piece, words, tuple(classes), tuple(phrases), piece == URL, piece[:1].isdigit())
 
 
-def cues(text: str, found: list[Piece] | None = None) -> tuple[np.ndarray, dict[int, list[int]]]:
+def cues(text: str, found: list[Piece] | None = None) -> np.ndarray:
     """The cues of one comment.
 
     Parameters
@@ -332,13 +332,10 @@ def cues(text: str, found: list[Piece] | None = None) -> tuple[np.ndarray, dict[
 
     Returns
     -------
-    values : ndarray of float64, shape (len(NAMES),)
-    places : dict of int to list of int
-        For a cue that comes from words, by its index in `NAMES`: the indices of the pieces.
+    ndarray of float64, shape (len(NAMES),)
     """
     found = pieces(text) if found is None else found
-    places: dict[int, list[int]] = {}
-    return np.array(cue_values(text, [reading(piece.text) for piece in found], places)), places
+    return np.array(cue_values(text, [reading(piece.text) for piece in found]))
 
 
 def cue_values(text: str, found: list[Reading], places: dict[int, list[int]] | None = None) -> list[float]:
@@ -350,7 +347,7 @@ def cue_values(text: str, found: list[Reading], places: dict[int, list[int]] | N
     found : list of Reading
         Of its pieces.
     places : dict, optional
-        Is filled with the places that `cues` gives.
+        Is filled: for a cue that comes from words, by its index in `NAMES`, the indices of the pieces.
     """
     words: list[str] = []
     piece_of: list[int] = []
@@ -583,7 +580,7 @@ class Cues(TransformerMixin, BaseEstimator):
         self.clip = clip
 
     def fit(self, texts, y=None):
-        values = np.array([cues(text)[0] for text in texts])
+        values = np.array([cues(text) for text in texts])
         self.mean_ = values.mean(axis=0)
         self.scale_ = values.std(axis=0) + 1e-3
         return self
@@ -593,7 +590,7 @@ class Cues(TransformerMixin, BaseEstimator):
         return np.minimum(np.maximum((values - self.mean_) / self.scale_, -self.clip), self.clip)
 
     def transform(self, texts):
-        return sparse.csr_matrix(self.scaled(np.array([cues(text)[0] for text in texts]).reshape(-1, len(NAMES))))
+        return sparse.csr_matrix(self.scaled(np.array([cues(text) for text in texts]).reshape(-1, len(NAMES))))
 
     def get_feature_names_out(self, input_features=None):
         return np.array(NAMES, dtype=object)

@@ -93,7 +93,7 @@ def test_phrases_are_found_where_a_plain_search_finds_them(scorer):
     hits = 0
     for text in texts:
         found = cues.pieces(text)
-        values, _ = cues.cues(text, found)
+        values = cues.cues(text, found)
         normal = " ".join(piece.text for piece in found)
         for name, pattern in plain.items():
             count = len(pattern.findall(normal))
