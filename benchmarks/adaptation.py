@@ -9,6 +9,7 @@ from moderation.corpus import Corpus
 from moderation.evaluation import auc
 from moderation.model import TEXT_LABELS
 from moderation.training import ADAPT_STRENGTH, Recipe, fit_around, fit_classifier
+from moderation.transformer import fitted_union
 
 SIZES = (25, 50, 100, 250, 1_000, 3_000)
 
@@ -22,11 +23,11 @@ def learning_curve(model, corpora, *, repeats: int = 3, sizes=SIZES) -> list[dic
     frame = pd.read_csv(corpora / "globe_and_mail_eval_only" / "comments.csv", dtype={"text": str})
     frame = frame[frame["text"].notna()].reset_index(drop=True)
     texts = list(frame["text"])
-    matrix, corpus = model.union.transform(texts).tocsr(), Corpus(texts)
+    matrix, corpus = fitted_union(model.space).transform(texts).tocsr(), Corpus(texts)
     found = []
     for label in TEXT_LABELS:
         truth = frame[label].to_numpy(dtype=float)
-        base = model.calibrations[label].logit(model.classifiers[label].decision_function(matrix))
+        base = model.calibrations[label].logit(model.weighers[label].logits(matrix))
         rows = {size: [] for size in sizes}
         for repeat in range(repeats):
             order = np.random.default_rng(repeat).permutation(np.flatnonzero(np.isfinite(truth)))

@@ -18,6 +18,7 @@ from moderation.comments import Comment
 from moderation.model import TEXT_LABELS
 from moderation.scorer import Scorer
 from moderation.settings import ROOT
+from moderation.transformer import pipeline
 
 
 def _seconds(call):
@@ -31,10 +32,10 @@ def against_plain(scorer, texts, seen, *, singles: int = 300, batch: int = 1_000
     first batch after a start. The plain pipeline scores both text labels, as ours does."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         first = pool.submit(_first_batch, texts[:batch]).result()
-    pipelines = [scorer.model.pipeline(label) for label in TEXT_LABELS]
+    pipelines = [pipeline(scorer.model, label) for label in TEXT_LABELS]
 
     def plain(some):
-        return [pipeline.decision_function(some) for pipeline in pipelines]
+        return [each.decision_function(some) for each in pipelines]
 
     comments = [Comment(text) for text in texts]
     scorer.probabilities([Comment(text) for text in seen])
@@ -68,10 +69,10 @@ def _row(what, pairs):
 def _first_batch(texts):
     """Seconds a comment of ours and of the plain pipeline, in a process that has scored nothing yet."""
     stored = registry.load(ROOT / "models", registry.DEFAULT)
-    scorer, pipelines = Scorer(stored), [stored.model.pipeline(label) for label in TEXT_LABELS]
+    scorer, pipelines = Scorer(stored), [pipeline(stored.model, label) for label in TEXT_LABELS]
     comments = [Comment(text) for text in texts]
     ours = _seconds(lambda: scorer.probabilities(comments))
-    plain = _seconds(lambda: [pipeline.decision_function(texts) for pipeline in pipelines])
+    plain = _seconds(lambda: [each.decision_function(texts) for each in pipelines])
     return ours / len(texts), plain / len(texts)
 
 
@@ -81,7 +82,7 @@ def largest_difference(scorer, texts) -> float:
     kept = np.array([status == "scored" for status in statuses])
     worst = 0.0
     for column, label in enumerate(TEXT_LABELS):
-        logits = scorer.model.pipeline(label).decision_function(
+        logits = pipeline(scorer.model, label).decision_function(
             [t for t, keep in zip(texts, kept, strict=True) if keep]
         )
         expected = scorer.model.calibrations[label].probability(logits)

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from scipy import optimize
-from sklearn.linear_model import LogisticRegression
 
 from moderation.evaluation import reliability
 from moderation.model import Calibration
@@ -125,6 +123,7 @@ def _cells(rows: Rows, rates, any_rate: float) -> _Cells:
     if not (labels.sum(axis=1) > 1).any():
         there[-1] = False  # without comments that have two labels, any is their sum
     columns, wanted = columns[:, there], wanted[there]
+    from scipy import optimize  # serving, which fits nothing, does without
 
     def tilted(tilt):
         return weights * np.exp(np.clip(columns @ tilt, -30, 30))
@@ -160,6 +159,8 @@ def fit(rows: Rows, rates, any_rate: float) -> Calibration:
     any_rate : float
         Of any of them.
     """
+    from sklearn.linear_model import LogisticRegression  # serving, which fits nothing, does without
+
     cells = _cells(rows, rates, any_rate)
     log_odds = _log_odds(independent(rows.probabilities))[cells.row]
     fitted = LogisticRegression(C=np.inf, max_iter=1000).fit(

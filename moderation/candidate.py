@@ -14,6 +14,7 @@ from moderation.comments import LABELS, Comment
 from moderation.dataset import Dataset
 from moderation.evaluation import compare
 from moderation.model import OFF_TOPIC, TEXT_LABELS, Model
+from moderation.transformer import pipeline
 
 
 @dataclass
@@ -115,13 +116,13 @@ def compare_models(old: Model, new: Model, test: Dataset, steps=lambda descripti
         truth = test.comments[label].to_numpy(dtype=float)
         known = np.isfinite(truth)
         texts = list(test.comments["text"][known])
-        if not texts or label not in old.classifiers:  # nothing to measure, or a label that is new
+        if not texts or label not in old.weighers:  # nothing to measure, or a label that is new
             found[label] = compare(none, none, none)
             continue
         found[label] = compare(
             truth[known],
-            old.pipeline(label).decision_function(texts),
-            new.pipeline(label).decision_function(texts),
+            pipeline(old, label).decision_function(texts),
+            pipeline(new, label).decision_function(texts),
         )
     comments, truth = topic_rows(test)
     if comments:

@@ -13,6 +13,7 @@ from moderation.evaluation import at_threshold_with_intervals, auc_with_interval
 from moderation.registry import library_versions
 from moderation.training import Recipe
 
+_ENVIRONMENT = ("scikit-learn", "numpy", "scipy", "joblib")
 INTENDED_USE = (
     "Sorting English reader comments under news articles for human moderators, and telling which words made the score. "
     "Not for deciding alone what is removed, not for judging people, not for other languages."
@@ -91,7 +92,7 @@ def make(version: str, *, kind: str, data: list[dict], recipe: Recipe, threshold
         "data": data,
         "recipe": _plain(recipe),
         "seed": recipe.seed,
-        "libraries": {"python": platform.python_version(), **library_versions()},
+        "libraries": {"python": platform.python_version(), **library_versions(_ENVIRONMENT)},
         "base_rates": recipe.base_rates,
         "thresholds": thresholds,
         **figures,

@@ -14,12 +14,11 @@ from pathlib import Path
 import joblib
 import numpy as np
 from scipy import sparse
-from sklearn.pipeline import FeatureUnion
 
 from moderation import processes
 from moderation.cues import NAMES as CUE_NAMES
-from moderation.cues import Cues, cues
-from moderation.features import CHARACTERS, CUES, NAMELESS, WORDS, character_ngrams, make_union, piece_tokens
+from moderation.cues import Scaling, cues
+from moderation.features import CHARACTERS, CUES, NAMELESS, WORDS, FeatureSpace, character_ngrams, piece_tokens
 from moderation.normal import pieces
 
 _BLOCKS = (WORDS, CHARACTERS)
@@ -28,26 +27,26 @@ _ROWS = 1_000  #: comments that are read, or transformed, at a time
 
 @dataclass(frozen=True)
 class Features:
-    """What a union is fitted to, by the columns of a `Corpus`.
+    """What is fitted to some of a `Corpus`, by its columns.
 
     Attributes
     ----------
     columns : dict of str to ndarray of int
         The n-grams kept of each block, in the order of the features.
     idf : dict of str to ndarray of float
-    cue_mean, cue_scale : ndarray of float64, shape (cues,)
+    scaling : Scaling
+        Of the cues.
     cue_weight : float
     """
 
     columns: dict[str, np.ndarray]
     idf: dict[str, np.ndarray]
-    cue_mean: np.ndarray
-    cue_scale: np.ndarray
+    scaling: Scaling
     cue_weight: float
 
     def blocks(self) -> dict[str, slice]:
         """Which features belong to the words, the characters and the cues."""
-        ends = np.cumsum([0, *(len(self.columns[name]) for name in _BLOCKS), len(self.cue_mean)]).tolist()
+        ends = np.cumsum([0, *(len(self.columns[name]) for name in _BLOCKS), len(self.scaling.mean)]).tolist()
         return {name: slice(*ends[place : place + 2]) for place, name in enumerate((*_BLOCKS, CUES))}
 
 
@@ -65,7 +64,7 @@ class Counts:
         self.blocks, self.cue_values = blocks, cue_values
 
     def choose(self, rows: np.ndarray, *, min_df=3, max_words=None, max_characters=None, cue_weight=0.1) -> Features:
-        """What `moderation.features.make_union` keeps when fitted on the comments at `rows`.
+        """What `moderation.transformer.make_union` keeps when fitted on the comments at `rows`.
 
         Ties in frequency, where a maximum cuts, are settled by the alphabet.
         """
@@ -83,14 +82,12 @@ class Counts:
             columns[name] = kept
             idf[name] = np.log((len(rows) + 1) / (frequency[kept] + 1.0)) + 1.0
         values = self.cue_values[rows]
-        return Features(columns, idf, values.mean(axis=0), values.std(axis=0) + 1e-3, cue_weight)
+        return Features(columns, idf, Scaling(values.mean(axis=0), values.std(axis=0) + 1e-3), cue_weight)
 
     def transform(self, features: Features, rows: np.ndarray) -> sparse.csr_matrix:
-        """What the union of `features` gives for the comments at `rows`; float64, shape (rows, features)."""
+        """What the transformer of `features` gives for the comments at `rows`; float64, shape (rows, features)."""
         rows = np.asarray(rows)
         weighers = [_Weigher(self.blocks[name], features.columns[name], features.idf[name]) for name in _BLOCKS]
-        cues = Cues()
-        cues.mean_, cues.scale_ = features.cue_mean, features.cue_scale
         # Piece by piece into the result, of which there would otherwise be several copies on the way.
         most = sum(int(np.diff(each.counts.indptr)[rows].sum()) for each in weighers)
         most += len(rows) * self.cue_values.shape[1]
@@ -98,7 +95,7 @@ class Counts:
         ends, end = [np.zeros(1, dtype=np.int64)], 0
         for begin in range(0, len(rows), _ROWS):
             some = rows[begin : begin + _ROWS]
-            dense = sparse.csr_matrix(cues.scaled(self.cue_values[some]) * features.cue_weight)
+            dense = sparse.csr_matrix(features.scaling(self.cue_values[some]) * features.cue_weight)
             piece = sparse.hstack([*(each(some) for each in weighers), dense], format="csr")
             data[end : end + piece.nnz], indices[end : end + piece.nnz] = piece.data, piece.indices
             ends.append(end + piece.indptr[1:].astype(np.int64))
@@ -183,23 +180,19 @@ class Corpus:
         """As `Counts.transform`."""
         return self.counts.transform(features, rows)
 
-    def union(self, features: Features, *, min_df=3, max_words=None, max_characters=None) -> FeatureUnion:
-        """The fitted transformer of what was chosen, as `moderation.features.make_union` gives it."""
-        union = make_union(
-            min_df=min_df,
-            characters=self.characters,
-            max_words=max_words,
-            max_characters=max_characters,
-            cue_weight=features.cue_weight,
+    def space(self, features: Features) -> FeatureSpace:
+        """What serving needs to know of the features that were chosen."""
+        names = [(self.names[name], features.columns[name].tolist()) for name in _BLOCKS]
+        words, characters = ({found[column]: place for place, column in enumerate(kept)} for found, kept in names)
+        return FeatureSpace(
+            words,
+            characters,
+            features.idf[WORDS],
+            features.idf[CHARACTERS],
+            self.characters,
+            features.scaling,
+            features.cue_weight,
         )
-        parts = dict(union.transformer_list)
-        for name in _BLOCKS:
-            names = self.names[name]
-            kept = [names[column] for column in features.columns[name].tolist()]
-            parts[name].set_params(vocabulary={gram: place for place, gram in enumerate(kept)})
-            parts[name].idf_ = features.idf[name]
-        parts[CUES].mean_, parts[CUES].scale_ = features.cue_mean, features.cue_scale
-        return union
 
 
 class _Columns:

@@ -15,8 +15,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin
 
 from moderation import lexicon
 from moderation.normal import SOMEGROUP, SOMEGROUPS, URL, Piece, pieces, reused, without_identity
@@ -563,34 +561,20 @@ def _phrases(found, values, places):
             )
 
 
-class Cues(TransformerMixin, BaseEstimator):
-    """The cues as a scikit-learn transformer: each scaled to unit spread as seen in training.
-
-    Parameters
-    ----------
-    clip : float
-        Largest value after scaling, so that one odd comment cannot outweigh its words.
+class Scaling(NamedTuple):
+    """Brings the cues to unit spread, as seen in training.
 
     Attributes
     ----------
-    mean_, scale_ : ndarray of float64, shape (len(NAMES),)
+    mean, scale : ndarray of float64, shape (len(NAMES),)
+    clip : float
+        Largest value after scaling, so that one odd comment cannot outweigh its words.
     """
 
-    def __init__(self, clip=4.0):
-        self.clip = clip
+    mean: np.ndarray
+    scale: np.ndarray
+    clip: float = 4.0
 
-    def fit(self, texts, y=None):
-        values = np.array([cues(text) for text in texts])
-        self.mean_ = values.mean(axis=0)
-        self.scale_ = values.std(axis=0) + 1e-3
-        return self
-
-    def scaled(self, values: np.ndarray) -> np.ndarray:
+    def __call__(self, values: np.ndarray) -> np.ndarray:
         # Half the time of numpy.clip, which counts where comments come one by one.
-        return np.minimum(np.maximum((values - self.mean_) / self.scale_, -self.clip), self.clip)
-
-    def transform(self, texts):
-        return sparse.csr_matrix(self.scaled(np.array([cues(text) for text in texts]).reshape(-1, len(NAMES))))
-
-    def get_feature_names_out(self, input_features=None):
-        return np.array(NAMES, dtype=object)
+        return np.minimum(np.maximum((values - self.mean) / self.scale, -self.clip), self.clip)

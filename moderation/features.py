@@ -2,9 +2,9 @@
 
 A name of an identity group is no n-gram of its own; it counts in word pairs, where all such names are the same one.
 
-`make_union` gives the scikit-learn transformer that training fits. `Vectors` computes exactly the same numbers
-from the fitted transformer, several times faster: a character n-gram never crosses white space, so the n-grams of
-a piece of text are looked up once and reused wherever the piece comes again.
+`Vectors` computes exactly the numbers of the scikit-learn transformer in `moderation.transformer`, several times
+faster: a character n-gram never crosses white space, so the n-grams of a piece of text are looked up once and reused
+wherever the piece comes again.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from __future__ import annotations
 import functools
 import re
 from array import array
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.pipeline import FeatureUnion
 
-from moderation.cues import Cues, Reading, cue_values, reading
+from moderation.cues import Reading, Scaling, cue_values, reading
 from moderation.language import Spoken, spoken
 from moderation.normal import (
     LONGEST_WORD,
@@ -26,7 +25,6 @@ from moderation.normal import (
     SOMEGROUPS,
     cut,
     normal_pieces,
-    normalise,
     reused,
     without_identity,
 )
@@ -45,19 +43,6 @@ def piece_tokens(piece: str) -> tuple[str, ...]:
     return tuple(token[:2] if token[0] in "!?." else _NUMBER.sub("0", token) for token in found)
 
 
-def word_ngrams(text: str) -> list[str]:
-    """Words and word pairs of a comment; names of identity groups in pairs alone."""
-    tokens = [token for piece in normalise(text).split() for token in piece_tokens(piece)]
-    return [token for token in tokens if token not in NAMELESS] + [
-        f"{first} {second}" for first, second in zip(tokens, tokens[1:], strict=False)
-    ]
-
-
-def nameless(text: str) -> str:
-    """The normalised comment without the names of identity groups."""
-    return " ".join(without_identity(piece, "", "") for piece in normalise(text).split())
-
-
 def character_ngrams(piece: str, shortest: int, longest: int) -> list[str]:
     """The n-grams that scikit-learn's ``char_wb`` finds in one piece without names of identity groups."""
     piece = without_identity(piece, "", "")
@@ -74,38 +59,42 @@ def character_ngrams(piece: str, shortest: int, longest: int) -> list[str]:
     return found
 
 
-def make_union(*, min_df=3, characters=(2, 5), max_words=None, max_characters=None, cue_weight=0.1) -> FeatureUnion:
-    """The transformer that training fits; its parts are named `WORDS`, `CHARACTERS` and `CUES`.
+@dataclass(frozen=True)
+class FeatureSpace:
+    """What training found of the features; they are numbered words, then characters, then cues.
 
-    Parameters
+    Attributes
     ----------
-    min_df : int
-        Comments in which an n-gram must occur.
-    characters : (int, int)
+    words, characters : dict of str to int
+        The word and character n-grams that are known, each numbered from 0.
+    word_idf, character_idf : ndarray of float64
+        Inverse document frequencies of these.
+    lengths : (int, int)
         Shortest and longest character n-gram.
-    max_words, max_characters : int, optional
-        Keep only the most frequent.
+    scaling : Scaling
+        Of the cues.
     cue_weight : float
-        Of the scaled cues, against 1 for the n-grams: the smaller, the more they are regularised.
+        Of the scaled cues, against 1 for the n-grams.
     """
-    shared = {"sublinear_tf": True, "min_df": min_df}
-    return FeatureUnion(
-        [
-            (WORDS, TfidfVectorizer(analyzer=word_ngrams, max_features=max_words, **shared)),
-            (
-                CHARACTERS,
-                TfidfVectorizer(
-                    analyzer="char_wb",
-                    preprocessor=nameless,
-                    ngram_range=characters,
-                    max_features=max_characters,
-                    **shared,
-                ),
-            ),
-            (CUES, Cues()),
-        ],
-        transformer_weights={CUES: cue_weight},
-    )
+
+    words: dict[str, int]
+    characters: dict[str, int]
+    word_idf: np.ndarray
+    character_idf: np.ndarray
+    lengths: tuple[int, int]
+    scaling: Scaling
+    cue_weight: float
+
+    def __getstate__(self):
+        # joblib reads a pickled dictionary entry by entry in Python; one long string is read at once.
+        joined = {name: "\n".join(getattr(self, name)) for name in ("words", "characters")}
+        return self.__dict__ | joined
+
+    def __setstate__(self, state):
+        for name in ("words", "characters"):
+            grams = state[name].split("\n")
+            state[name] = dict(zip(grams, range(len(grams)), strict=True))
+        self.__dict__.update(state)
 
 
 class Known(NamedTuple):
@@ -137,30 +126,27 @@ _ROWS = 4_000  #: comments that are transformed at a time
 
 
 class Vectors:
-    """What a fitted union computes, from arrays.
+    """What the transformer of a feature space computes, from arrays.
 
     Parameters
     ----------
-    union : FeatureUnion
-        Fitted, as `make_union` gives.
+    space : FeatureSpace
 
     Attributes
     ----------
     n_words, n_ngrams, n_features : int
-        Features are numbered as the union numbers them: words, then characters, then cues.
+        How many features are words, n-grams of either sort, and all.
     """
 
-    def __init__(self, union: FeatureUnion):
-        parts = dict(union.transformer_list)
-        words, characters, self.cues = parts[WORDS], parts[CHARACTERS], parts[CUES]
-        self._words = words.vocabulary_
+    def __init__(self, space: FeatureSpace):
+        self._words = space.words
         self.n_words = len(self._words)
-        self.n_ngrams = self.n_words + len(characters.vocabulary_)
-        self.n_features = self.n_ngrams + len(self.cues.mean_)
-        self._idf = np.concatenate([words.idf_, characters.idf_])
-        self._cue_weight = (union.transformer_weights or {}).get(CUES, 1.0)
-        shortest, longest = characters.ngram_range
-        vocabulary = characters.vocabulary_
+        self.n_ngrams = self.n_words + len(space.characters)
+        self.n_features = self.n_ngrams + len(space.scaling.mean)
+        self._idf = np.concatenate([space.word_idf, space.character_idf])
+        self._scaling, self._cue_weight = space.scaling, space.cue_weight
+        shortest, longest = space.lengths
+        vocabulary = space.characters
 
         @reused(65_536)
         def known(piece: str) -> Known:
@@ -279,7 +265,7 @@ class Vectors:
         """The scaled and weighted cues of a comment, and the places of the pieces they come from."""
         places: dict[int, list[int]] = {}
         values = cue_values(text, [piece.reading for piece in found], places)
-        return self.cues.scaled(np.array(values)) * self._cue_weight, places
+        return self._scaling(np.array(values)) * self._cue_weight, places
 
     @property
     def vocabulary(self) -> dict[str, int]:
@@ -313,7 +299,7 @@ class Vectors:
             sizes.append((len(of_words), sum(map(len, of_letters)) // _INT))
             cue_rows.append(cue_values(text, [piece.reading for piece in found]))
         ids = self._numbers(words, letters)
-        dense = self.cues.scaled(np.array(cue_rows)) * self._cue_weight
+        dense = self._scaling(np.array(cue_rows)) * self._cue_weight
         of_cues = dense @ coefficients[:, self.n_ngrams :].T
         if len(texts) == 1:
             _, ids, _, weights = self.weigh(ids, None, 1)

@@ -9,16 +9,18 @@ import tempfile
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from sqlalchemy import and_, select
 from sqlalchemy.orm import Session, aliased
 
 from moderation import store
 from moderation.comments import LABELS, Article, DataError
-from moderation.dataset import Dataset
 from moderation.store import ArticleRow, CommentRow, ExportRow, ItemRow, RevisionRow, ScoreRow
+
+if TYPE_CHECKING:
+    from moderation.dataset import Dataset
 
 CORPUS = "queue"
 OFF_TOPIC = "off_topic"
@@ -105,6 +107,10 @@ def labelled(session: Session) -> Dataset:
     DataError
         When nothing was decided.
     """
+    import pandas as pd  # serving does without
+
+    from moderation.dataset import Dataset
+
     query = verdicts(
         RevisionRow.id.label("id"),
         RevisionRow.text,

@@ -24,6 +24,7 @@ import tempfile
 import threading
 import time
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,9 @@ from moderation.settings import SHIPPED
 DEFAULT = "default"
 WEIGHTS, CARD, REPORT, MANIFEST = "weights.joblib", "card.json", "report.html", "manifest.json"
 
-# How many leading numbers of a library's version must agree: scikit-learn promises nothing about a pickle
-# from another release, the others keep theirs readable within a major version.
-LIBRARIES = {"scikit-learn": 3, "numpy": 1, "scipy": 1, "joblib": 1}
+# How many leading numbers of a library's version must agree: these keep what they wrote readable within a major
+# version. A library that only an earlier release's weights need must agree in three.
+LIBRARIES = {"numpy": 1, "joblib": 1}
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -55,8 +56,8 @@ class Stored:
     folder: Path
 
 
-def library_versions() -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+def library_versions(names: Iterable[str] = LIBRARIES) -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in names}
 
 
 def _folder(models: Path, version: str) -> Path:
@@ -162,13 +163,16 @@ def verify(models: Path, version: str) -> Path:
                 f"{file} is not the file that was saved (SHA-256 {found[:12]}…, expected {expected[:12]}…); "
                 "it may be truncated or changed: fetch the version again or retrain"
             )
-    installed = library_versions()
     for name, expected in libraries.items():
         leading = LIBRARIES.get(name, 3)
-        if installed.get(name, "").split(".")[:leading] != expected.split(".")[:leading]:
+        try:
+            installed = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            installed = "none"
+        if installed.split(".")[:leading] != expected.split(".")[:leading]:
             raise ModelError(
-                f"version {version!r} was made with {name} {expected}, installed is "
-                f"{installed.get(name, 'none')}; install the locked dependencies or retrain"
+                f"version {version!r} was made with {name} {expected}, installed is {installed}; install the locked "
+                "dependencies or retrain"
             )
     return folder
 
@@ -181,15 +185,15 @@ def load(models: Path, version: str) -> Stored:
     ModelError
     """
     folder = verify(models, version)
-    # scikit-learn only warns when a pickle is of another release; here that is an error.
-    from sklearn.exceptions import InconsistentVersionWarning
-
     with warnings.catch_warnings():
-        warnings.simplefilter("error", InconsistentVersionWarning)
+        # A library may only warn of what another release of it wrote, as scikit-learn does; here that is an error.
+        warnings.simplefilter("error")
         try:
             model = joblib.load(folder / WEIGHTS)
-        except InconsistentVersionWarning as error:
-            raise ModelError(f"{folder / WEIGHTS}: {error}; retrain") from None
+        except Warning as warning:
+            raise ModelError(f"{folder / WEIGHTS}: {warning}; retrain") from None
+        except (AttributeError, ImportError):  # of a class that is no more
+            raise ModelError(f"version {version!r} was made by an earlier release; train it anew") from None
     card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     return Stored(card.get("version", version), model, card, folder)
 

@@ -99,15 +99,15 @@ class Scorer:
             raise ModelError(f"version {stored.version!r} does not know the label {unknown[0]!r}; train one that does")
         if not self.model.current():
             raise ModelError(f"version {stored.version!r} was made by an earlier release; train it anew")
-        self._vectors = Vectors(self.model.union)
+        self._vectors = Vectors(self.model.space)
         calibrations = [self.model.calibrations[label] for label in TEXT_LABELS]
-        classifiers = [self.model.classifiers[label] for label in TEXT_LABELS]
+        weighers = [self.model.weighers[label] for label in TEXT_LABELS]
         # Calibration is linear in the logit, so it can be folded into the coefficients.
         self._coefficients = np.asfortranarray(
-            [c.coef_[0].astype(np.float64) * k.slope for c, k in zip(classifiers, calibrations, strict=True)]
+            [w.coefficients.astype(np.float64) * k.slope for w, k in zip(weighers, calibrations, strict=True)]
         )
         self._intercepts = np.array(
-            [float(c.intercept_[0]) * k.slope + k.intercept for c, k in zip(classifiers, calibrations, strict=True)]
+            [w.intercept * k.slope + k.intercept for w, k in zip(weighers, calibrations, strict=True)]
         )
 
     def probabilities(self, comments: Sequence[Comment]) -> np.ndarray:

@@ -18,6 +18,7 @@ from moderation.evaluation import auc_with_interval, harden
 from moderation.model import OFF_TOPIC, TEXT_LABELS
 from moderation.scorer import Scorer
 from moderation.settings import SHIPPED
+from moderation.transformer import pipeline
 
 #: Corpora that may train the shipped model, with the licences of their releases.
 TRAINING = {
@@ -242,7 +243,7 @@ def never_trained(corpora: Path, model) -> dict:
         if not path.exists():
             continue
         rows = pd.read_csv(path, usecols=["text", column], keep_default_na=True).dropna(subset=[column])
-        logits = model.pipeline(label).decision_function(list(rows["text"]))
+        logits = pipeline(model, label).decision_function(list(rows["text"]))
         found[name] = {"label": label, **auc_with_interval(rows[column].to_numpy(dtype=float), logits)}
     return found
 
@@ -253,7 +254,7 @@ def starter(test, model) -> dict:
     for label in TEXT_LABELS:
         truth = test.comments[label].to_numpy(dtype=float)
         known = np.isfinite(truth)
-        logits = model.pipeline(label).decision_function(list(test.comments["text"][known]))
+        logits = pipeline(model, label).decision_function(list(test.comments["text"][known]))
         found[label] = auc_with_interval(truth[known], logits)
     from moderation.candidate import topic_rows
 

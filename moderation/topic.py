@@ -19,143 +19,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import snowballstemmer
-from scipy import sparse
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-from sklearn.linear_model import LogisticRegression
-from sklearn.utils.extmath import randomized_svd
 
-from moderation import soft
 from moderation.comments import Article, Comment
 from moderation.cues import piece_words
+from moderation.linear import Linear
 from moderation.normal import URL, Piece, pieces, reused
+from moderation.stopwords import STOP
 
-_STOP = ENGLISH_STOP_WORDS | frozenset(
-    [
-        "ain't",
-        "am",
-        "can't",
-        "could",
-        "couldn't",
-        "did",
-        "didn't",
-        "does",
-        "doesn't",
-        "doing",
-        "don't",
-        "dont",
-        "get",
-        "gets",
-        "getting",
-        "go",
-        "goes",
-        "going",
-        "got",
-        "gotten",
-        "hasn't",
-        "haven't",
-        "he'd",
-        "he'll",
-        "he's",
-        "i'd",
-        "i'll",
-        "i'm",
-        "im",
-        "i've",
-        "ive",
-        "isn't",
-        "it'd",
-        "it'll",
-        "it's",
-        "just",
-        "let",
-        "let's",
-        "like",
-        "lot",
-        "make",
-        "makes",
-        "many",
-        "maybe",
-        "may",
-        "might",
-        "much",
-        "must",
-        "need",
-        "oh",
-        "ok",
-        "okay",
-        "one",
-        "really",
-        "said",
-        "same",
-        "say",
-        "says",
-        "shall",
-        "she'd",
-        "she'll",
-        "she's",
-        "should",
-        "shouldn't",
-        "something",
-        "anything",
-        "nothing",
-        "someone",
-        "anyone",
-        "everyone",
-        "thing",
-        "things",
-        "think",
-        "that's",
-        "the",
-        "their",
-        "there's",
-        "they'd",
-        "they'll",
-        "they're",
-        "they've",
-        "thing",
-        "too",
-        "use",
-        "very",
-        "want",
-        "was",
-        "wasn't",
-        "way",
-        "we'd",
-        "we'll",
-        "we're",
-        "we've",
-        "well",
-        "were",
-        "weren't",
-        "what's",
-        "when's",
-        "where's",
-        "who's",
-        "why",
-        "will",
-        "with",
-        "won't",
-        "would",
-        "wouldn't",
-        "yeah",
-        "yes",
-        "yet",
-        "you'd",
-        "you'll",
-        "you're",
-        "you've",
-        "your",
-        "lol",
-        "already",
-        "also",
-        "always",
-        "ever",
-        "never",
-        "still",
-        "even",
-        "every",
-    ]
-)
 _NAME = re.compile(r"(?<=[\w,;:)] )[A-Z][^\W\d_]{2,}")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _SHARPNESS = 4.0  #: how much likelier a word is than an unrelated one to stand for another whose vector is the same
@@ -171,7 +41,7 @@ def _piece_stems(piece: str) -> tuple[str, ...]:
     if piece == URL:
         return ()
     words = (word.removesuffix("'s") for word in piece_words(piece))
-    return tuple(_stem(word) for word in words if word not in _STOP and len(word) > 1)
+    return tuple(_stem(word) for word in words if word not in STOP and len(word) > 1)
 
 
 def _stem_all(words):
@@ -286,6 +156,10 @@ class WordSpace:
         return self
 
     def _fit_vectors(self, documents):
+        # Serving does without both of them.
+        from scipy import sparse
+        from sklearn.utils.extmath import randomized_svd
+
         size = len(self.index_)
         gap = [-1] * self.window
         flat = np.array([index for document in documents for index in (*document, *gap)], dtype=np.int64)
@@ -718,7 +592,7 @@ class TopicModel:
     Attributes
     ----------
     mean_, scale_ : ndarray, shape (features,)
-    classifiers_ : dict of bool to LogisticRegression
+    weighers_ : dict of bool to Linear
         For comments with a thread and without one.
     """
 
@@ -742,7 +616,7 @@ class TopicModel:
     def current(self) -> bool:
         """Whether the model weighs the evidence that is gathered, which a model of an earlier version may not."""
         expected = len(FEATURES) * (2 + len(_FACTORS))
-        return all(classifier.coef_.shape[1] == expected for classifier in self.classifiers_.values())
+        return all(len(weigher.coefficients) == expected for weigher in self.weighers_.values())
 
     def features(self, comment: Comment) -> np.ndarray:
         """The evidence on one comment, which must have an article; float64, shape (len(FEATURES),)."""
@@ -781,8 +655,8 @@ class TopicModel:
         """
         self.mean_ = threaded.mean(axis=0)
         self.scale_ = threaded.std(axis=0) + 1e-3
-        self.classifiers_ = {
-            with_thread: self._fit_classifier(values, np.asarray(labels, dtype=float), np.asarray(weights, dtype=float))
+        self.weighers_ = {
+            with_thread: self._fit_weigher(values, np.asarray(labels, dtype=float), np.asarray(weights, dtype=float))
             for with_thread, values in ((True, threaded), (False, bare))
         }
         return self
@@ -792,17 +666,19 @@ class TopicModel:
         change = np.concatenate([change, np.zeros(len(change) * (1 + len(_FACTORS)))])
         new = copy.copy(self)
         new._remember()
-        new.classifiers_ = {}
-        for with_thread, classifier in self.classifiers_.items():
-            other = copy.deepcopy(classifier)
-            other.coef_ = slope * classifier.coef_ + change
-            other.intercept_ = slope * classifier.intercept_ + intercept
-            new.classifiers_[with_thread] = other
+        new.weighers_ = {
+            with_thread: Linear(slope * weigher.coefficients + change, slope * weigher.intercept + intercept)
+            for with_thread, weigher in self.weighers_.items()
+        }
         return new
 
-    def _fit_classifier(self, values, labels, weights):
+    def _fit_weigher(self, values, labels, weights):
+        from sklearn.linear_model import LogisticRegression
+
+        from moderation import soft
+
         terms = _with_products(self.scaled(values))
-        return soft.fit(LogisticRegression(C=self.strength, max_iter=1000), terms, labels, weights)
+        return Linear.of(soft.fit(LogisticRegression(C=self.strength, max_iter=1000), terms, labels, weights))
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """Standardised evidence, without outliers."""
@@ -827,10 +703,10 @@ class TopicModel:
         """As `logits`, of evidence; `threaded` tells which rows have a thread."""
         result = np.zeros(len(values))
         values = self.scaled(values)
-        for with_thread, classifier in self.classifiers_.items():
+        for with_thread, weigher in self.weighers_.items():
             rows = threaded == with_thread
             if rows.any():
-                result[rows] = classifier.decision_function(_with_products(values[rows]))
+                result[rows] = weigher.logits(_with_products(values[rows]))
         return result
 
     def explain(self, comment: Comment) -> tuple[float, list[tuple[int, int, float]]]:
@@ -845,9 +721,9 @@ class TopicModel:
         """
         gathered = self._gathered(comment)
         scaled = self.scaled(gathered.evidence(bool(comment.thread)))
-        classifier = self.classifiers_[bool(comment.thread)]
-        logit = float(classifier.decision_function(_with_products(scaled[None]))[0])
-        slopes = _slopes(classifier.coef_[0], scaled) / self.scale_
+        weigher = self.weighers_[bool(comment.thread)]
+        logit = float(weigher.logits(_with_products(scaled[None]))[0])
+        slopes = _slopes(weigher.coefficients, scaled) / self.scale_
         # A clipped feature no longer depends on its words.
         slopes = np.where(np.abs(scaled) < 5, slopes, 0)
         found = pieces(comment.text)

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, sparse
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import FeatureUnion
 
 from moderation import anylabel, labels, processes, soft
 from moderation import dataset as datasets
@@ -20,9 +19,12 @@ from moderation.composition import compose
 from moderation.corpus import Corpus, Counts, Features
 from moderation.dataset import Dataset
 from moderation.evaluation import curve, rate_weights
+from moderation.features import FeatureSpace
+from moderation.linear import Linear
 from moderation.model import OFF_TOPIC, TEXT_LABELS, Calibration, Model
 from moderation.thresholds import best_threshold
 from moderation.topic import TopicModel, WordSpace, pair, stems
+from moderation.transformer import fitted_union
 
 BASE_RATES = {label.name: label.base_rate for label in labels.ALL}
 #: Share of comments that any label of the text applies to, of the comments that gave the labels' rates. Whether one is
@@ -44,7 +46,7 @@ class Recipe:
     max_words, max_characters : int
         Most n-grams kept of each sort.
     cue_weight : float
-        See `moderation.features.make_union`.
+        See `moderation.transformer.make_union`.
     strength : dict of str to float
         scikit-learn's C for each label.
     calibrated_on : dict of str to tuple of str
@@ -216,12 +218,9 @@ class TextTrainer:
         """The features and the classifiers of `labels`, trained on `rows`, and what is composed of these, alone."""
         return _fit_text(self.corpus.counts, self._part(rows, labels), self.recipe)
 
-    def union(self, features: Features) -> FeatureUnion:
-        """The transformer of features that were fitted."""
-        recipe = self.recipe
-        return self.corpus.union(
-            features, min_df=recipe.min_df, max_words=recipe.max_words, max_characters=recipe.max_characters
-        )
+    def space(self, features: Features) -> FeatureSpace:
+        """As `moderation.corpus.Corpus.space`."""
+        return self.corpus.space(features)
 
     def _part(self, rows, labels):
         """The rows that train, those that are composed of them among them, with what each trains as."""
@@ -416,20 +415,21 @@ def adapt(base: Model, data: Dataset, *, recipe: Recipe | None = None, seed: int
     recipe = recipe or Recipe()
     comments = data.comments.reset_index(drop=True)
     folds = _folds(comments, recipe.n_splits, seed)
-    classifiers, calibrations, thresholds = (
-        dict(base.classifiers),
+    weighers, calibrations, thresholds = (
+        dict(base.weighers),
         dict(base.calibrations),
         dict(base.thresholds),
     )
     outcomes, held = {}, {}
     texts = list(comments["text"])
     reading = steps("Reading comments")(range(0, len(texts), 200))
-    parts = [base.union.transform(texts[begin : begin + 200]) for begin in reading]
+    union = fitted_union(base.space)
+    parts = [union.transform(texts[begin : begin + 200]) for begin in reading]
     matrix = sparse.vstack(parts, format="csr")
     for label in TEXT_LABELS:
         labels = comments[label].to_numpy(dtype=float)
-        base_classifier, calibration = base.classifiers[label], base.calibrations[label]
-        logits = calibration.logit(base_classifier.decision_function(matrix))
+        weigher, calibration = base.weighers[label], base.calibrations[label]
+        logits = calibration.logit(weigher.logits(matrix))
         outcome, fitted = _adapt_label(
             matrix,
             logits,
@@ -444,14 +444,10 @@ def adapt(base: Model, data: Dataset, *, recipe: Recipe | None = None, seed: int
         if fitted is None:
             continue
         factor, change, shift, out_of_fold = fitted
-        adapted = LogisticRegression()
-        adapted.classes_ = np.array([0, 1])
-        adapted.n_features_in_ = matrix.shape[1]
-        adapted.coef_ = (factor * calibration.slope * base_classifier.coef_ + change).astype(np.float32)
-        adapted.intercept_ = np.array(
-            [factor * (calibration.slope * base_classifier.intercept_[0] + calibration.intercept) + shift]
+        weighers[label] = Linear(
+            (factor * calibration.slope * weigher.coefficients + change).astype(np.float32),
+            factor * (calibration.slope * weigher.intercept + calibration.intercept) + shift,
         )
-        classifiers[label] = adapted
         calibrations[label], thresholds[label], held[label] = _finish(
             label, out_of_fold, labels, base.thresholds[label], recipe
         )
@@ -483,7 +479,7 @@ def adapt(base: Model, data: Dataset, *, recipe: Recipe | None = None, seed: int
             )
     else:
         outcomes[OFF_TOPIC] = Outcome(0, 0, False)
-    model = Model(base.union, classifiers, topic, calibrations, thresholds, any_label=base.any_label)
+    model = Model(base.space, weighers, topic, calibrations, thresholds, any_label=base.any_label)
     return model, outcomes, held
 
 
@@ -692,7 +688,8 @@ def fit(
         any_label = {
             kind: anylabel.fit(rows, *recipe.rates(kind)) for kind, rows in all_known.items() if anylabel.enough(rows)
         }
-    model = Model(trainer.union(features), classifiers, topic, calibrations, thresholds, any_label=any_label)
+    weighers = {label: Linear.of(classifier) for label, classifier in classifiers.items()}
+    model = Model(trainer.space(features), weighers, topic, calibrations, thresholds, any_label=any_label)
     return Fitted(model, held, logits, all_known, trainer, topics)
 
 

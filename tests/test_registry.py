@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import sys
+import warnings
 
 import pytest
 from conftest import Server, until
@@ -53,6 +55,31 @@ def test_weights_of_another_library_version_are_refused_before_unpickling(tmp_pa
     manifest["libraries"]["scikit-learn"] = "0.24.1"
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(ModelError, match=r"made with scikit-learn 0\.24\.1"):
+        registry.load(tmp_path, "v1")
+
+
+class Gone:
+    pass
+
+
+class Outdated:
+    def __init__(self):
+        self.release = "0.24.1"
+
+    def __setstate__(self, state):
+        warnings.warn("pickled by release 0.24.1", stacklevel=1)
+
+
+def test_weights_that_a_library_warns_of_are_refused(tmp_path):
+    registry.save(tmp_path, "v1", Outdated(), {})
+    with pytest.raises(ModelError, match="pickled by release 0.24.1; retrain"):
+        registry.load(tmp_path, "v1")
+
+
+def test_weights_of_classes_that_are_no_more_are_refused(tmp_path, monkeypatch):
+    registry.save(tmp_path, "v1", Gone(), {})
+    monkeypatch.delattr(sys.modules[__name__], "Gone")
+    with pytest.raises(ModelError, match="earlier release; train it anew"):
         registry.load(tmp_path, "v1")
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from moderation.comments import LABELS, TEXT_LIMIT, Article, Comment, text_problem
 from moderation.language import SCORED
 from moderation.model import TEXT_LABELS
+from moderation.transformer import fitted_union, pipeline
 
 ARTICLE = Article("Council plans to close the harbour bridge", "The bridge across the old harbour needs repair.")
 TEXTS = [
@@ -31,7 +32,7 @@ def logit(probability):
 def test_scores_are_those_of_the_scikit_learn_pipeline(scorer):
     found = scorer.probabilities([Comment(text) for text in TEXTS])
     for column, label in enumerate(TEXT_LABELS):
-        decision = scorer.model.pipeline(label).decision_function(TEXTS)
+        decision = pipeline(scorer.model, label).decision_function(TEXTS)
         expected = scorer.model.calibrations[label].probability(decision)
         assert np.abs(found[:, column] - expected).max() < 1e-6
 
@@ -50,7 +51,7 @@ def test_scores_are_those_of_the_pipeline_on_every_corpus(scorer, corpus):
     assert len(texts) >= 0.95 * len(statuses)
     found = scorer.probabilities([Comment(text) for text in texts])
     for column, label in enumerate(TEXT_LABELS):
-        decision = scorer.model.pipeline(label).decision_function(texts)
+        decision = pipeline(scorer.model, label).decision_function(texts)
         expected = scorer.model.calibrations[label].probability(decision)
         assert np.abs(found[:, column] - expected).max() < 1e-6
 
@@ -67,10 +68,10 @@ def test_terms_and_rest_add_up_to_the_score(scorer, text):
 def test_a_term_is_its_ngrams_weights_times_their_coefficients(scorer):
     """Recomputed from scikit-learn's own matrix, without the scorer's arrays."""
     model, text = scorer.model, "What a pathetic liar"
-    union = model.union
+    union = fitted_union(model.space)
     row = union.transform([text]).tocsr()
     names = union.get_feature_names_out()
-    coefficients = model.classifiers["abusive"].coef_[0] * model.calibrations["abusive"].slope
+    coefficients = model.weighers["abusive"].coefficients * model.calibrations["abusive"].slope
     of_word = 0.0
     for index in row.indices:
         name = names[index]

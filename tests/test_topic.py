@@ -7,7 +7,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
+from moderation import stopwords
 from moderation.comments import Article, Comment
 from moderation.normal import reused
 from moderation.registry import ModelError
@@ -54,8 +56,9 @@ def test_a_thread_on_the_same_subject_speaks_for_a_comment(topic):
 def test_the_evidence_shares_out_the_logit_exactly(topic, thread):
     comment = Comment("The clinic in the city has no midwives either!", "c", HOSPITAL, "Send them to the city", thread)
     scaled = topic.scaled(topic.features(comment))
-    classifier = topic.classifiers_[bool(thread)]
-    total = float(_slopes(classifier.coef_[0], scaled) @ scaled + classifier.intercept_[0])
+    weigher = topic.weighers_[bool(thread)]
+    total = float(_slopes(weigher.coefficients, scaled) @ scaled + weigher.intercept)
+    classifier = weigher.classifier()
     assert total == pytest.approx(float(classifier.decision_function(_with_products(scaled[None]))[0]), abs=1e-9)
     assert total == pytest.approx(topic.logits([comment])[0], abs=1e-9)
     assert topic.explain(comment)[0] == pytest.approx(total, abs=1e-9)
@@ -69,8 +72,8 @@ def test_a_shared_word_has_a_part_of_the_logit(topic):
 
 def test_a_model_of_an_earlier_version_is_refused(stored):
     model = copy.deepcopy(stored.model)
-    for classifier in model.topic.classifiers_.values():
-        classifier.coef_ = classifier.coef_[:, :-1]
+    for kind, weigher in model.topic.weighers_.items():
+        model.topic.weighers_[kind] = weigher._replace(coefficients=weigher.coefficients[:-1])
     with pytest.raises(ModelError, match="earlier release; train it anew"):
         Scorer(dataclasses.replace(stored, model=model))
 
@@ -99,3 +102,7 @@ def test_the_evidence_without_the_thread_is_that_of_a_comment_without_one(topic)
         np.testing.assert_array_equal(topic.features(dataclasses.replace(comment, thread=())), without)
         np.testing.assert_array_equal(topic.features(comment), with_thread)
     assert (bare[:2] != threaded[:2]).any(axis=1).all() and (bare[2] == threaded[2]).all()
+
+
+def test_the_common_words_are_those_of_scikit_learn():
+    assert stopwords.COMMON == ENGLISH_STOP_WORDS

@@ -64,7 +64,7 @@ def test_the_same_data_gives_the_same_weights(models, newsroom):
         assert train(models, "--data", newsroom, "--name", name).returncode == 0
     first, second = (registry.load(models, name) for name in ("one", "two"))
     for label in ("abusive", "mocking"):
-        assert (first.model.classifiers[label].coef_ == second.model.classifiers[label].coef_).all()
+        assert (first.model.weighers[label].coefficients == second.model.weighers[label].coefficients).all()
     assert first.model.calibrations == second.model.calibrations
     assert first.model.thresholds == second.model.thresholds
 
@@ -103,11 +103,8 @@ def test_from_scratch_does_without_the_shipped_model(models):
     assert set(stored.model.any_label) == set(stored.card["any_label"]) == {"text", "article"}
     for told in stored.card["any_label"].values():
         assert told["ece"] < min(0.05, told["base_rate"]) and told["positives"] > 500
-    vocabularies = [
-        dict(registry.load(models, name).model.union.transformer_list)["words"].vocabulary_
-        for name in ("scratch", "default")
-    ]
-    assert vocabularies[0] != vocabularies[1]
+    words = [registry.load(models, name).model.space.words for name in ("scratch", "default")]
+    assert words[0] != words[1]
 
 
 def test_a_bad_row_stops_training_unless_skipped(models, newsroom):
