@@ -187,7 +187,7 @@ def load(models: Path, version: str) -> Stored:
     folder = verify(models, version)
     with warnings.catch_warnings():
         # A library may only warn of what another release of it wrote, as scikit-learn does; here that is an error.
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         try:
             model = joblib.load(folder / WEIGHTS)
         except Warning as warning:
