@@ -11,13 +11,14 @@ import functools
 import math
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from moderation import lexicon
-from moderation.normal import SOMEGROUP, SOMEGROUPS, URL, Piece, pieces, reused, without_identity
+from moderation.normal import MENTION, SOMEGROUP, SOMEGROUPS, URL, Piece, pieces, reused, without_identity
 
 _CLASSES = {
     "insult": lexicon.INSULT,
@@ -286,18 +287,24 @@ _OF_CLASS = {
 _NO_WORDS = [0.0] * (len(NAMES) - len(_STYLE))
 
 
-class Reading(NamedTuple):
-    """What the cues need to know of a normalised piece, whatever stands around it.
+@dataclass(slots=True)
+class Reading:
+    """What the cues, and what tells the language, need to know of a normalised piece, whatever stands around it.
 
     Attributes
     ----------
     text : str
     words : tuple of str
+        Names of identity groups exchanged.
     classes : tuple of (int, tuple of str)
         For each word that is of some: its place among `words`, and their names.
     phrases : tuple of (int, list of (int, callable))
         Where in the piece a phrase may begin: the place, and for each cue the function that tells whether one does.
     link, number : bool
+    spoken : tuple of str
+        The words as they were written; links and names of people have none.
+    common : int
+        How many of these are common English.
     """
 
     text: str
@@ -306,17 +313,27 @@ class Reading(NamedTuple):
     phrases: tuple[tuple[int, list[tuple[int, Callable]]], ...]
     link: bool
     number: bool
+    spoken: tuple[str, ...]
+    common: int
 
 
-@reused(8_192)
 def reading(piece: str) -> Reading:
     """What is known of one normalised piece."""
     by_first_word = _phrases_by_first_word()
-    words = tuple(piece_words(without_identity(piece)))
+    exchanged = without_identity(piece)
+    words = spoken = tuple(piece_words(exchanged))
+    if exchanged != piece:
+        spoken = tuple(piece_words(piece))
+    if piece == URL or piece.startswith(MENTION):
+        spoken = ()
     classes = [(place, _CLASSES_OF[word]) for place, word in enumerate(words) if word in _CLASSES_OF]
     runs = [(run.start(), by_first_word.get(run.group())) for run in _RUN.finditer(piece)]
     phrases = [(place, some) for place, some in runs if some]
-    return Reading(piece, words, tuple(classes), tuple(phrases), piece == URL, piece[:1].isdigit())
+    common = sum([word in lexicon.KNOWN_WORDS for word in spoken])
+    return Reading(piece, words, tuple(classes), tuple(phrases), piece == URL, piece[:1].isdigit(), spoken, common)
+
+
+_kept = reused(8_192)(reading)
 
 
 def cues(text: str, found: list[Piece] | None = None) -> np.ndarray:
@@ -333,16 +350,16 @@ def cues(text: str, found: list[Piece] | None = None) -> np.ndarray:
     ndarray of float64, shape (len(NAMES),)
     """
     found = pieces(text) if found is None else found
-    return np.array(cue_values(text, [reading(piece.text) for piece in found]))
+    return np.array(cue_values(text, [_kept(piece.text) for piece in found]))
 
 
-def cue_values(text: str, found: list[Reading], places: dict[int, list[int]] | None = None) -> list[float]:
+def cue_values(text: str, found: Sequence[Reading], places: dict[int, list[int]] | None = None) -> list[float]:
     """The values of the cues, in the order of `NAMES`.
 
     Parameters
     ----------
     text : str
-    found : list of Reading
+    found : sequence of Reading
         Of its pieces.
     places : dict, optional
         Is filled: for a cue that comes from words, by its index in `NAMES`, the indices of the pieces.

@@ -6,11 +6,8 @@ A score for them would pretend: the model was trained and measured on English al
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from typing import NamedTuple
 
-from moderation.cues import piece_words
-from moderation.lexicon import KNOWN_WORDS
-from moderation.normal import MENTION, URL
+from moderation.cues import Reading
 from moderation.normal import words as listed_words
 
 SCORED, TOO_SHORT, UNSUPPORTED_LANGUAGE = "scored", "too_short", "unsupported_language"
@@ -22,33 +19,12 @@ _KNOWN = 0.5  # share of words that the model has met
 _FEWEST_WORDS = 5  # less says too little about its language
 
 
-class Spoken(NamedTuple):
-    """What tells the language of a piece.
-
-    Attributes
-    ----------
-    words : tuple of str
-        Links and names have none.
-    common : int
-        How many of them are common English.
-    """
-
-    words: tuple[str, ...]
-    common: int
-
-
-def spoken(piece: str) -> Spoken:
-    """The words of a normalised piece."""
-    words = () if piece == URL or piece.startswith(MENTION) else tuple(piece_words(piece))
-    return Spoken(words, sum(word in KNOWN_WORDS for word in words))
-
-
-def status(found: Iterable[Spoken], vocabulary: Container[str]) -> str:
+def status(found: Iterable[Reading], vocabulary: Container[str]) -> str:
     """Whether a comment can be scored.
 
     Parameters
     ----------
-    found : iterable of Spoken
+    found : iterable of Reading
         Of its pieces.
     vocabulary : container of str
         The words that the model has met in training.
@@ -60,9 +36,9 @@ def status(found: Iterable[Spoken], vocabulary: Container[str]) -> str:
     """
     words: list[str] = []
     common = 0
-    for some, some_common in found:
-        words += some
-        common += some_common
+    for piece in found:
+        words += piece.spoken
+        common += piece.common
         # A long comment need not be read to its end.
         if common >= 20 and common >= _COMMON * len(words):
             return SCORED

@@ -129,7 +129,7 @@ class Scorer:
         """As `probabilities`, and for each comment its status."""
         result = np.full((len(comments), len(LABELS)), np.nan)
         found = [self._vectors.read(comment.text) for comment in comments]
-        statuses = [language.status([piece.spoken for piece in each], self._vectors.vocabulary) for each in found]
+        statuses = [language.status(each, self._vectors.vocabulary) for each in found]
         scored = [index for index, status in enumerate(statuses) if status == language.SCORED]
         if not scored:
             return result, statuses
@@ -184,7 +184,7 @@ class Scorer:
         labels = {}
         found = pieces(comment.text)
         read = [self._vectors.known(piece.text) for piece in found]
-        status = language.status([piece.spoken for piece in read], self._vectors.vocabulary)
+        status = language.status(read, self._vectors.vocabulary)
         if status != language.SCORED:
             thresholds = self.model.thresholds
             labels = {label: LabelScore(None, thresholds[label], False, reason=status) for label in LABELS}
