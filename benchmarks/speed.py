@@ -7,6 +7,8 @@ machine.
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -74,6 +76,31 @@ def _first_batch(texts):
     ours = _seconds(lambda: scorer.probabilities(comments))
     plain = _seconds(lambda: [each.decision_function(texts) for each in pipelines])
     return ours / len(texts), plain / len(texts)
+
+
+_START = """
+import time
+
+begin = time.perf_counter()
+import moderation.app, moderation.cli, moderation.server
+from moderation import registry
+from moderation.scorer import Scorer
+from moderation.settings import SHIPPED
+
+imported = time.perf_counter()
+Scorer(registry.load(SHIPPED / "models", registry.DEFAULT))
+print(imported - begin, time.perf_counter() - imported)
+"""
+
+
+def starting(rounds: int = 5) -> dict[str, float]:
+    """Seconds, each the median of new processes, that the service's code and its model take to load."""
+    runs = [
+        subprocess.run([sys.executable, "-c", _START], cwd=ROOT, capture_output=True, text=True, check=True)
+        for _ in range(rounds)
+    ]
+    imports, model = zip(*([float(number) for number in run.stdout.split()] for run in runs), strict=True)
+    return {"imports": statistics.median(imports), "model": statistics.median(model)}
 
 
 def largest_difference(scorer, texts) -> float:

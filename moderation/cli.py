@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from contextlib import contextmanager
@@ -330,6 +331,9 @@ def serve(host, port, model):
             "Serving model %s on http://%s:%s %s", version, settings.host, server.effective_port, mode
         )
 
+    # What is there by now stays: a search for garbage, during which no request is answered, need not go over it.
+    gc.collect()
+    gc.freeze()
     background = [Repeating("erasure", erasure.Janitor(app.extensions["engine"], settings.retention)).start()]
     background.append(Repeating("figures", lambda: prepare(app)).start())
     if receiver is not None:

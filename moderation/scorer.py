@@ -262,4 +262,5 @@ class _Parts:
 
 
 def _sigmoid(logits):
-    return 1 / (1 + np.exp(-np.clip(logits, -40, 40)))
+    # Half the time of numpy.clip, which counts where comments come one by one.
+    return 1 / (1 + np.exp(-np.minimum(np.maximum(logits, -40), 40)))

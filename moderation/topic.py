@@ -603,8 +603,9 @@ class TopicModel:
         self._remember()
 
     def _remember(self):
-        self._article = functools.lru_cache(maxsize=1024)(lambda article: _ArticleTexts(self.space, article))
-        self._text = reused(4096, longest=4000)(lambda text: _text(self.space, stems(text)))
+        space = self.space  # not self: the model is then gone with its last user and not when garbage is collected
+        self._article = functools.lru_cache(maxsize=1024)(lambda article: _ArticleTexts(space, article))
+        self._text = reused(4096, longest=4000)(lambda text: _text(space, stems(text)))
 
     def __getstate__(self):
         return {name: value for name, value in self.__dict__.items() if name not in {"_article", "_text"}}

@@ -813,7 +813,9 @@ class TopicTrainer:
         ]
         known = TopicModel(self.reader.space, self.reader.strength), self.bare, self.threaded, self.labels, self.weights
         (whole, _), *found = processes.each(_fit_topic, [(*known, *split) for split in splits], self.jobs, progress)
-        whole.space = self.reader.space
+        found_by_whole = whole.mean_, whole.scale_, whole.weighers_
+        whole = TopicModel(self.reader.space, self.reader.strength)
+        whole.mean_, whole.scale_, whole.weighers_ = found_by_whole
         bare, threaded = np.zeros(len(self.labels)), np.zeros(len(self.labels))
         for (_, test), (_, logits) in zip(splits[1:], found, strict=True):
             bare[test], threaded[test] = logits

@@ -1,6 +1,8 @@
 """Scores: equal to scikit-learn's, exactly explained, the same alone and in a batch, for any text."""
 
+import gc
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -8,9 +10,11 @@ from conftest import SHARED, needs_corpora, needs_seed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from moderation import registry
 from moderation.comments import LABELS, TEXT_LIMIT, Article, Comment, text_problem
 from moderation.language import SCORED
 from moderation.model import TEXT_LABELS
+from moderation.scorer import Scorer
 from moderation.transformer import fitted_union, pipeline
 
 ARTICLE = Article("Council plans to close the harbour bridge", "The bridge across the old harbour needs repair.")
@@ -35,6 +39,20 @@ def test_scores_are_those_of_the_scikit_learn_pipeline(scorer):
         decision = pipeline(scorer.model, label).decision_function(TEXTS)
         expected = scorer.model.calibrations[label].probability(decision)
         assert np.abs(found[:, column] - expected).max() < 1e-6
+
+
+def test_a_model_is_gone_with_its_last_user(models):
+    """A service that takes up a new version has no search for garbage to wait for, nor one that finds the old."""
+    scorer = Scorer(registry.load(models, registry.DEFAULT))
+    scorer.score([Comment(text, article=ARTICLE, parent="Is the bridge old?") for text in TEXTS])
+    gone = [weakref.ref(each) for each in (scorer, scorer.model, scorer.model.space, scorer.model.topic)]
+    gc.collect()
+    gc.disable()
+    try:
+        del scorer
+        assert [each() for each in gone] == [None] * len(gone)
+    finally:
+        gc.enable()
 
 
 @needs_corpora
