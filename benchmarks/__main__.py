@@ -248,8 +248,8 @@ def main() -> None:
             fast,
             {"what": "", "plain": "plain, ms", "ours": "this project, ms", "ratio": "times faster"},
         )
-        + f"\n\nA new process takes {starting['imports']:.2f} s to load the service's code, and {starting['model']:.2f} s "
-        "to verify and load the model."
+        + f"\n\nA new process takes {starting['imports']:.2f} s to load the service's code, and "
+        f"{starting['model']:.2f} s to verify and load the model."
         + "\n\nLargest distance between the two probabilities, by corpus (its first 2,000 comments):\n\n"
         + table(differences, {"corpus": "corpus", "rows": "rows", "difference": "distance"}),
         "### Beside other libraries\n\nHostile Globe and Mail comments.\n\n"
