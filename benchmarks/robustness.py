@@ -133,15 +133,20 @@ def behaviour_texts(kind, expected):
 
 
 def dilution(scorer, corpora) -> list[dict]:
-    """Recall of abusive sentences inside clean comments of 50 to 300 words, and false positives by length."""
+    """Recall of abusive sentences inside clean comments of 50 to 300 words, and false positives by length.
+
+    What is put together of several comments has as many chances to be flagged; what length alone does shows in those
+    put together of comments none of which is flagged alone.
+    """
     rows = texts(corpora, "globe_and_mail_eval_only", ["abusive", "hostile"])
     abusive = [t for t in rows["text"][rows["hostile"] >= 0.5] if len(t.split()) <= 30]
     abusive += behaviour_texts("plain_insults", 1)
     clean = [t for t in rows["text"][(rows["abusive"] < 0.5)] if len(t.split()) >= 10]
-    alone = flagged(scorer, abusive)[0]
+    alone, wrongly = flagged(scorer, abusive)[0], flagged(scorer, clean)[0]
+    unflagged = [text for text, flag in zip(clean, wrongly, strict=True) if not flag]
     rng = random.Random(0)
     found = [
-        {"words": "alone", "recall": alone.mean(), "kept": 1.0, "false_positives": flagged(scorer, clean)[0].mean()}
+        {"words": "alone", "recall": alone.mean(), "kept": 1.0, "false_positives": wrongly.mean(), "of_unflagged": 0.0}
     ]
     for low, high in ((50, 100), (100, 200), (200, 300)):
         mixed, hosts = [], []
@@ -150,6 +155,8 @@ def dilution(scorer, corpora) -> list[dict]:
             hosts.append(" ".join(host))
             host.insert(rng.randrange(len(host) + 1), text)
             mixed.append(" ".join(host))
+        other = random.Random(low)  # a row's other figures stay as they are
+        harmless = [" ".join(_host(unflagged, other, low, high)) for _ in range(1_000)]
         flags = flagged(scorer, mixed)[0]
         found.append(
             {
@@ -157,6 +164,7 @@ def dilution(scorer, corpora) -> list[dict]:
                 "recall": flags.mean(),
                 "kept": flags.mean() / alone.mean(),
                 "false_positives": flagged(scorer, hosts)[0].mean(),
+                "of_unflagged": flagged(scorer, harmless)[0].mean(),
             }
         )
     return found

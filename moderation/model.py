@@ -51,7 +51,7 @@ class Model:
         Probability from which a comment is flagged.
     version : str
     any_label : dict of str to Calibration
-        See `moderation.anylabel.probability`; empty for a model that was made before there was one.
+        See `moderation.anylabel.probability`; a kind that there were too few comments to calibrate is missing.
     """
 
     space: FeatureSpace
