@@ -210,8 +210,8 @@ def main() -> None:
             },
         ),
         "## Abuse in long comments\n\nThe same comments put into clean ones; false positives on the clean ones alone. "
-        "These are put together of several comments, any of which may be flagged by itself; in the last column, of such "
-        "as are not, which leaves what length does.\n\n"
+        "These are put together of several comments, any of which may be flagged by itself; in the last column, of "
+        "such as are not, which leaves what length does.\n\n"
         + table(
             diluted,
             {
