@@ -5,7 +5,7 @@ import pytest
 
 from moderation import anylabel, training
 from moderation.anylabel import ARTICLE, TEXT, Rows
-from moderation.model import Calibration, Model
+from moderation.model import Calibration
 
 RATES = (0.05, 0.08, 0.05)
 ANY = {2: 0.1, 3: 0.13}
@@ -90,11 +90,3 @@ def test_few_comments_give_no_calibration():
     rows = made(2000)
     assert not anylabel.enough(Rows(rows.probabilities, rows.truth * (1, 0), rows.weights, rows.folds))
     assert not anylabel.enough(Rows(np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), np.zeros(0)))
-
-
-def test_a_model_from_before_there_was_one_still_loads(stored):
-    state = stored.model.__getstate__()
-    state.pop("any_label", None)
-    old = Model.__new__(Model)
-    old.__setstate__(state)
-    assert old.any_label == {} and old.thresholds == stored.model.thresholds
