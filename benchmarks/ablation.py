@@ -43,7 +43,7 @@ class Without(Counts):
 def scores(trainer, rows, texts) -> dict[str, np.ndarray]:
     """Logits of `texts` from what is trained on `rows`; a feature that had no part in training has no weight."""
     features, classifiers = trainer.fit(rows)
-    vectors = Vectors(trainer.space(features))
+    vectors = Vectors(trainer.corpus.space(features))
     coefficients = np.stack([classifiers[label].coef_[0].astype(float) for label in TEXT_LABELS])
     return dict(zip(TEXT_LABELS, vectors.linear(texts, coefficients).T, strict=True))
 

@@ -19,7 +19,6 @@ from moderation.composition import compose
 from moderation.corpus import Corpus, Counts, Features
 from moderation.dataset import Dataset
 from moderation.evaluation import curve, rate_weights
-from moderation.features import FeatureSpace
 from moderation.linear import Linear
 from moderation.model import OFF_TOPIC, TEXT_LABELS, Calibration, Model
 from moderation.thresholds import best_threshold
@@ -217,10 +216,6 @@ class TextTrainer:
     def fit(self, rows: np.ndarray, labels=TEXT_LABELS) -> tuple[Features, dict[str, LogisticRegression]]:
         """The features and the classifiers of `labels`, trained on `rows`, and what is composed of these, alone."""
         return _fit_text(self.corpus.counts, self._part(rows, labels), self.recipe)
-
-    def space(self, features: Features) -> FeatureSpace:
-        """As `moderation.corpus.Corpus.space`."""
-        return self.corpus.space(features)
 
     def _part(self, rows, labels):
         """The rows that train, those that are composed of them among them, with what each trains as."""
@@ -689,7 +684,7 @@ def fit(
             kind: anylabel.fit(rows, *recipe.rates(kind)) for kind, rows in all_known.items() if anylabel.enough(rows)
         }
     weighers = {label: Linear.of(classifier) for label, classifier in classifiers.items()}
-    model = Model(trainer.space(features), weighers, topic, calibrations, thresholds, any_label=any_label)
+    model = Model(trainer.corpus.space(features), weighers, topic, calibrations, thresholds, any_label=any_label)
     return Fitted(model, held, logits, all_known, trainer, topics)
 
 
