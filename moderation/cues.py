@@ -8,6 +8,7 @@ comes from certain words, tells which.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import re
 from bisect import bisect_left, bisect_right
@@ -509,7 +510,8 @@ def _near(classes, words, text, put):
     # "blah blah", "yeah yeah", "poor little Bob Bob"
     twice = []
     if len(set(words)) < len(words):
-        twice = [i for i in range(1, len(words)) if words[i] == words[i - 1] and len(words[i]) > 2]
+        pairs = enumerate(itertools.pairwise(words), 1)
+        twice = [place for place, (word, again) in pairs if word == again and len(again) > 2]
     put("word_twice", float(bool(twice)), twice)
     put("sarcasm_first", float(bool(sarcasm) and sarcasm[0] == 0), sarcasm[:1])
 

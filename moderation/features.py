@@ -10,6 +10,7 @@ wherever the piece comes again.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from array import array
 from collections.abc import Callable
@@ -102,15 +103,18 @@ class Known(Reading):
 
     Attributes
     ----------
-    tokens : tuple of str
-        As `piece_tokens` gives.
+    first : str
+        The first of its tokens, as `piece_tokens` gives them; empty where it has none.
+    after : dict of str to int or None
+        The tokens that make a known pair with its last one, with the pairs' feature numbers.
     ids : tuple of int
-        Feature numbers of the tokens that are known.
+        Feature numbers of the tokens and pairs of tokens that are known.
     letters : bytes
         Places in their vocabulary of the known character n-grams, in order, as int32; joined, they are one array.
     """
 
-    tokens: tuple[str, ...]
+    first: str
+    after: dict[str, int] | None
     ids: tuple[int, ...]
     letters: bytes
 
@@ -119,18 +123,26 @@ _INT = np.dtype(np.int32).itemsize
 _ROWS = 4_000  #: comments that are transformed at a time
 
 
-def _lookups(space: FeatureSpace) -> tuple[Callable[[str], Known], Callable[[str], Known | tuple[Known, ...]]]:
+def _lookups(
+    space: FeatureSpace,
+) -> tuple[Callable[[str], Known], Callable[[str], Known | tuple[Known, ...]]]:
     """What looks a piece up, normalised or as it was sent, and keeps what it found.
 
     Neither holds the object that they serve, which is then gone with its last user and not when garbage is collected.
     """
     shortest, longest = space.lengths
     words, characters = space.words, space.characters
+    followers: dict[str, dict[str, int]] = {}
+    for gram, place in words.items():
+        first, _, second = gram.partition(" ")
+        if second:
+            followers.setdefault(first, {})[second] = place
 
     @reused(65_536)
     def known(piece: str) -> Known:
         read, tokens = reading(piece), piece_tokens(piece)
         of_words = [words.get(token) for token in tokens if token not in NAMELESS]
+        of_words += [words.get(f"{first} {second}") for first, second in itertools.pairwise(tokens)]
         grams = map(characters.get, character_ngrams(piece, shortest, longest))
         return Known(
             read.text,
@@ -141,7 +153,8 @@ def _lookups(space: FeatureSpace) -> tuple[Callable[[str], Known], Callable[[str
             read.number,
             read.spoken,
             read.common,
-            tokens,
+            tokens[0] if tokens else "",
+            followers.get(tokens[-1]) if tokens else None,
             tuple([place for place in of_words if place is not None]),
             # In order, as they are sorted together with those of other pieces.
             array("i", sorted([place for place in grams if place is not None])).tobytes(),
@@ -176,11 +189,6 @@ class Vectors:
         self.n_features = self.n_ngrams + len(space.scaling.mean)
         self._idf = np.concatenate([space.word_idf, space.character_idf])
         self._scaling, self._cue_weight = space.scaling, space.cue_weight
-        self._followers: dict[str, dict[str, int]] = {}
-        for gram, place in space.words.items():
-            first, _, second = gram.partition(" ")
-            if second:
-                self._followers.setdefault(first, {})[second] = place
         self.known, self._sent = _lookups(space)
 
     def read(self, text: str) -> list[Known]:
@@ -210,18 +218,18 @@ class Vectors:
         words: list[int] = []
         first: list[int] = []
         last: list[int] = []
-        followers, before = self._followers, 0
         after: dict[str, int] | None = None
+        before = 0
         for index, piece in enumerate(found):
             words += piece.ids
             first += [index] * len(piece.ids)
             last += [index] * len(piece.ids)
-            for token in piece.tokens:
-                if after and token in after:
-                    words.append(after[token])
+            if piece.first:
+                if after and piece.first in after:
+                    words.append(after[piece.first])
                     first.append(before)
                     last.append(index)
-                after, before = followers.get(token), index
+                after, before = piece.after, index
         return (
             self._numbers(words, letters),
             np.concatenate([np.array(first, dtype=np.int64), pieces_of]),
@@ -237,14 +245,13 @@ class Vectors:
     def _word_ids(self, found: list[Known]) -> list[int]:
         """As `ngrams`, the feature numbers of the words and word pairs alone."""
         words: list[int] = []
-        followers = self._followers
         after: dict[str, int] | None = None
         for piece in found:
             words += piece.ids
-            for token in piece.tokens:
-                if after and token in after:
-                    words.append(after[token])
-                after = followers.get(token)
+            if first := piece.first:
+                if after and first in after:
+                    words.append(after[first])
+                after = piece.after
         return words
 
     def weigh(self, ids: np.ndarray, rows: np.ndarray | None, n_rows: int):
