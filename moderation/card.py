@@ -65,19 +65,20 @@ def measured(held: dict, thresholds: dict[str, float], recipe: Recipe, all_known
     return found
 
 
-def by_corpus(corpora, labels, scores) -> dict:
+def by_corpus(corpora, articles, labels, scores) -> dict:
     """ROC AUC with interval of held-out rows, by corpus.
 
     Parameters
     ----------
-    corpora, labels, scores : ndarray, shape (n,)
+    corpora, articles, labels, scores : ndarray, shape (n,)
         Labels NaN where unknown.
     """
     known = np.isfinite(labels) & np.isfinite(scores)
-    return {
-        str(corpus): auc_with_interval(labels[known & (corpora == corpus)], scores[known & (corpora == corpus)])
-        for corpus in sorted(set(corpora[known]))
-    }
+    found = {}
+    for corpus in sorted(set(corpora[known])):
+        rows = known & (corpora == corpus)
+        found[str(corpus)] = auc_with_interval(labels[rows], scores[rows], groups=articles[rows])
+    return found
 
 
 def make(version: str, *, kind: str, data: list[dict], recipe: Recipe, thresholds, figures: dict, **more) -> dict:

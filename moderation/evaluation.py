@@ -63,8 +63,31 @@ class _Ranked:
         return float((positive * (below + negative / 2)).sum() / (positive.sum() * negative.sum()))
 
 
-def auc_with_interval(labels: np.ndarray, scores: np.ndarray, *, seed: int = 0) -> dict:
+def group_resamples(groups: np.ndarray, *, n: int = RESAMPLES, seed: int = 0):
+    """Bootstrap row positions, whole groups at a time.
+
+    Yields
+    ------
+    ndarray of int64
+    """
+    rng = np.random.default_rng(seed)
+    _, place = np.unique(groups, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    members = np.split(order, np.cumsum(np.bincount(place))[:-1])
+    for _ in range(n):
+        yield np.concatenate([members[i] for i in rng.integers(len(members), size=len(members))])
+
+
+def auc_with_interval(labels: np.ndarray, scores: np.ndarray, *, groups=None, seed: int = 0) -> dict:
     """ROC AUC with its 95 % bootstrap interval.
+
+    Parameters
+    ----------
+    labels, scores : ndarray of float, shape (n,)
+    groups : ndarray of str, shape (n,), optional
+        The articles that the rows stand under, where there are several: they are then drawn whole, since comments
+        under one article are like each other, and other comments would stand under others.
+    seed : int
 
     Returns
     -------
@@ -77,7 +100,11 @@ def auc_with_interval(labels: np.ndarray, scores: np.ndarray, *, seed: int = 0) 
     if np.isnan(point):
         return {"auc": None, "interval": None, **found}
     ranked = _Ranked(labels, scores)
-    return {"auc": point, "interval": interval([ranked.auc(r) for r in resamples(labels, seed=seed)]), **found}
+    grouped = groups is not None and len(set(groups)) > 1
+    draws = group_resamples(np.asarray(groups), seed=seed) if grouped else resamples(labels, seed=seed)
+    # A draw of few articles may hold no positive at all.
+    values = [ranked.auc(rows) for rows in draws if 0 < ranked.truth[rows].sum() < len(rows)]
+    return {"auc": point, "interval": interval(values), **found}
 
 
 def compare(labels: np.ndarray, old: np.ndarray, new: np.ndarray, *, seed: int = 0) -> dict:

@@ -32,6 +32,9 @@ TRAINING = {
 STARTER = SHIPPED / "data"
 GRADES = STARTER / "grades.csv"
 
+#: Fewest and most comments of the threads that are measured with; 50 are as many as the service looks at.
+THREADS = {"with thread of 3 to 15": (3, 15), "with thread of up to 50": (50, 50)}
+
 #: What the steps of `build` belong to.
 TRAINED, MEASURING = "training", "measuring for the card"
 
@@ -144,11 +147,13 @@ def build(
     costs = costs or cost.Costs()
     data, starter_test, fitted = train(corpora, seed=seed, progress=progress, costs=costs)
     model = fitted.model
+    steps = _steps(progress)
     with costs.step("held-out rows", MEASURING):
         figures = card.measured(fitted.held, model.thresholds, recipe, fitted.all_known)
-        within = cross_validated(fitted)
+        under = threads(fitted.topics, data, recipe, steps)
+        within = cross_validated(fitted, under)
     with costs.step("leaving corpora out", MEASURING):
-        without = left_out(fitted, recipe, _steps(progress))
+        without = left_out(fitted, under, steps)
     with costs.step("corpora and articles never trained on", MEASURING):
         figures["any_label"]["starter_held_out"] = starter_any_label(starter_test, model, recipe)
         figures["any_label"] |= never_trained_any_label(corpora, model)
@@ -182,20 +187,38 @@ def _steps(progress):
     return lambda description: lambda items: progress.track(list(items), description=description)
 
 
-def cross_validated(fitted) -> dict:
-    """ROC AUC on each corpus's own labels, other rows of the corpus being in training, by label."""
+def threads(topics, data, recipe, steps) -> dict:
+    """For each of `THREADS` the pairs that `topics` is made of, with such threads."""
+    return {
+        name: training.TopicTrainer(
+            topics.reader,
+            data,
+            n_splits=recipe.n_splits,
+            seed=recipe.seed,
+            thread=thread,
+            progress=steps(f"Comparing {name}"),
+            jobs=topics.jobs,
+        )
+        for name, thread in THREADS.items()
+    }
+
+
+def cross_validated(fitted, under) -> dict:
+    """ROC AUC on each corpus's own labels, other articles of the corpus being in training, by label."""
     comments = fitted.text.comments
     found = {
         label: card.by_corpus(
-            comments["corpus"].to_numpy(), comments[label].to_numpy(dtype=float), fitted.out_of_fold[label]
+            comments["corpus"].to_numpy(),
+            comments["article_id"].to_numpy(),
+            comments[label].to_numpy(dtype=float),
+            fitted.out_of_fold[label],
         )
         for label in TEXT_LABELS
     }
-    topic = fitted.held[OFF_TOPIC]
-    return {**found, OFF_TOPIC: card.by_corpus(topic.corpora, topic.labels, topic.scores)}
+    return {**found, OFF_TOPIC: _topic_figures(fitted.topics, under, "fold")}
 
 
-def left_out(fitted, recipe, steps) -> dict:
+def left_out(fitted, under, steps) -> dict:
     """ROC AUC on each corpus with none of it in training, by label."""
     found: dict[str, dict] = {label: {} for label in LABELS}
     trainer = fitted.text
@@ -212,27 +235,49 @@ def left_out(fitted, recipe, steps) -> dict:
         for label, logits in by_label.items():
             truth = trainer.comments[label].to_numpy(dtype=float)[rows]
             known = np.isfinite(truth)
-            found[label][str(corpus)] = auc_with_interval(truth[known], logits[known])
-    topics = fitted.topics
-    for corpus in sorted(set(topics.corpora)):
-        rows, rest = np.flatnonzero(topics.corpora == corpus), np.flatnonzero(topics.corpora != corpus)
+            articles = trainer.comments["article_id"].to_numpy()[rows]
+            found[label][str(corpus)] = auc_with_interval(truth[known], logits[known], groups=articles[known])
+    found[OFF_TOPIC] = _topic_figures(fitted.topics, under, "corpora")
+    return found
+
+
+def _topic_figures(topics, under, left_out) -> dict:
+    """ROC AUC of off_topic by corpus, by what the comment is compared with, and by which wrong article, from models
+    trained without the pairs' ``fold`` or ``corpora``."""
+    bare, threaded = {}, {}
+    sizes = {name: len(pairs.labels) for name, pairs in under.items()}
+    for name, size in sizes.items():
+        bare[name], threaded[name] = np.full(size, np.nan), np.full(size, np.nan)
+    groups = getattr(topics, left_out)
+    for group in np.unique(groups):
+        rest = np.flatnonzero(groups != group)
         if len(rest):
-            found[OFF_TOPIC].update(_topic_figures(topics, topics.fit(rest), rows, corpus))
+            model = topics.fit(rest)
+            for name, pairs in under.items():
+                rows = np.flatnonzero(getattr(pairs, left_out) == group)
+                bare[name][rows], threaded[name][rows] = pairs.logits(model, rows)
+    first = next(iter(under))  # without their threads the pairs are the same for all
+    found: dict[str, dict] = {}
+    for corpus in np.unique(topics.corpora):
+        for what, name, logits in (
+            ("article only", first, bare[first]),
+            *((name, name, threaded[name]) for name in under),
+        ):
+            chosen = (under[name].corpora == corpus) & np.isfinite(logits)
+            if chosen.any():
+                found |= _pair_figures(f"{corpus}, {what}", under[name], chosen, logits)
     return found
 
 
-def _topic_figures(topics, model, rows, corpus):
-    bare, threaded = topics.logits(model, rows)
-    labels, kinds = topics.labels[rows], topics.kinds[rows]
-    own = kinds == "own"
-    found = {}
-    for name, logits in (("article only", bare), ("with thread", threaded)):
-        for kind in ("random", "similar"):
-            chosen = own | (kinds == kind)
-            found[f"{corpus}, {name}, {kind} wrong article"] = auc_with_interval(labels[chosen], logits[chosen])
-        if harden(labels[own]).any():
-            found[f"{corpus}, {name}, judged by people"] = auc_with_interval(labels[own], logits[own])
-    return found
+def _pair_figures(name, pairs, chosen, logits):
+    own = chosen & (pairs.kinds == "own")
+    rows = {f"{kind} wrong article": own | chosen & (pairs.kinds == kind) for kind in ("random", "similar")}
+    if harden(pairs.labels[own]).any():
+        rows["judged by people"] = own
+    return {
+        f"{name}, {what}": auc_with_interval(pairs.labels[some], logits[some], groups=pairs.articles[some])
+        for what, some in rows.items()
+    }
 
 
 def never_trained(corpora: Path, model) -> dict:
@@ -255,11 +300,12 @@ def starter(test, model) -> dict:
         truth = test.comments[label].to_numpy(dtype=float)
         known = np.isfinite(truth)
         logits = pipeline(model, label).decision_function(list(test.comments["text"][known]))
-        found[label] = auc_with_interval(truth[known], logits)
+        articles = test.comments["article_id"].to_numpy()[known]
+        found[label] = auc_with_interval(truth[known], logits, groups=articles)
     from moderation.candidate import topic_rows
 
     comments, truth = topic_rows(test)
-    found[OFF_TOPIC] = auc_with_interval(truth, model.topic.logits(comments))
+    found[OFF_TOPIC] = auc_with_interval(truth, model.topic.logits(comments), groups=training.titles(comments))
     return found
 
 

@@ -762,9 +762,12 @@ def _places(found: list[Piece], parts, counts) -> list[tuple[int, int, float]]:
 
 # ---------------------------------------------------------------------------------------- training pairs
 
+#: Fewest and most comments of the threads that are trained on.
+THREAD = (3, 50)
+
 
 def pair(
-    comments, articles: dict[str, Article], *, seed: int = 0, thread: tuple[int, int] = (3, 15)
+    comments, articles: dict[str, Article], *, seed: int = 0, thread: tuple[int, int] = THREAD
 ) -> tuple[list[Comment], np.ndarray, np.ndarray, list[str]]:
     """Comments with their own article and with wrong ones, for training or measuring.
 
@@ -777,7 +780,8 @@ def pair(
         As `Dataset.comments`; rows without an article are left out.
     articles : dict of str to Article
     thread : (int, int)
-        Fewest and most other comments of the article to take as its thread.
+        Fewest and most other comments of the article to take as its thread; twice as many are as likely as half as
+        many, since a thread is read at all lengths.
 
     Returns
     -------
@@ -786,7 +790,7 @@ def pair(
     kinds : list of n str
         ``own``, ``random`` or ``similar``.
     """
-    rng = np.random.default_rng(seed)
+    rng, drawing = np.random.default_rng(seed), np.random.default_rng([seed, 1])
     made, labels, weights, kinds = [], [], [], []
     under = comments[comments["article_id"] != ""]
     for _, group in under.groupby("corpus", sort=True):
@@ -798,7 +802,7 @@ def pair(
             for row in part.itertuples():
                 judged = row.off_topic
                 off = 0.0 if np.isnan(judged) else judged
-                made.append(_placed(row, key, texts, articles, rng, thread, row.parent_text))
+                made.append(_placed(row, key, texts, articles, drawing, thread, row.parent_text))
                 labels.append(off)
                 weights.append(1.0 if np.isnan(judged) else 2.0)
                 kinds.append("own")
@@ -810,7 +814,7 @@ def pair(
                     parent = ""
                     if row.parent_text:
                         parent = texts[other][rng.integers(len(texts[other]))]
-                    made.append(_placed(row, other, texts, articles, rng, thread, parent))
+                    made.append(_placed(row, other, texts, articles, drawing, thread, parent))
                     labels.append(1.0)
                     weights.append(0.5)
                     kinds.append(kind)
@@ -819,7 +823,8 @@ def pair(
 
 def _placed(row, key, texts, articles, rng, thread, parent):
     others = [text for text in texts[key] if text != row.text]
-    size = min(len(others), int(rng.integers(thread[0], thread[1] + 1)))
+    fewest, most = thread
+    size = min(len(others), int(fewest * ((most + 1) / fewest) ** rng.random()))
     chosen = tuple(others[i] for i in rng.choice(len(others), size, replace=False)) if size else ()
     return Comment(row.text, row.id, articles[key], parent, chosen)
 

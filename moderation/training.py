@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 
 from moderation import anylabel, labels, processes, soft
 from moderation import dataset as datasets
-from moderation.comments import LABELS, DataError
+from moderation.comments import LABELS, Comment, DataError
 from moderation.composition import compose
 from moderation.corpus import Corpus, Counts, Features
 from moderation.dataset import Dataset
@@ -22,7 +22,7 @@ from moderation.evaluation import curve, rate_weights
 from moderation.linear import Linear
 from moderation.model import OFF_TOPIC, TEXT_LABELS, Calibration, Model
 from moderation.thresholds import best_threshold
-from moderation.topic import TopicModel, WordSpace, pair, stems
+from moderation.topic import THREAD, TopicModel, WordSpace, pair, stems
 from moderation.transformer import fitted_union
 
 BASE_RATES = {label.name: label.base_rate for label in labels.ALL}
@@ -762,20 +762,42 @@ class TopicTrainer:
     Articles are dealt out into folds, and a comment's wrong articles come from its own fold: a fold that is measured
     then holds no article that training has seen, neither as the right one nor as a wrong one.
 
+    Parameters
+    ----------
+    reader : TopicModel
+        Gathers the evidence.
+    data : Dataset
+    n_splits, seed : int
+    thread : (int, int)
+        As for `moderation.topic.pair`.
+    progress : callable, optional
+    jobs : int
+        Processes.
+
     Attributes
     ----------
     bare, threaded : ndarray of float, shape (pairs, features)
     labels, weights : ndarray of float, shape (pairs,)
-    fold, kinds, corpora, ids : ndarray, shape (pairs,)
+    fold, kinds, corpora, articles : ndarray, shape (pairs,)
     """
 
-    def __init__(self, reader: TopicModel, data: Dataset, *, n_splits: int, seed: int, progress=iter, jobs: int = 1):
+    def __init__(
+        self,
+        reader: TopicModel,
+        data: Dataset,
+        *,
+        n_splits: int,
+        seed: int,
+        thread: tuple[int, int] = THREAD,
+        progress=iter,
+        jobs: int = 1,
+    ):
         self.reader, self.jobs = reader, jobs
         under = data.comments[data.comments["article_id"] != ""].reset_index(drop=True)
         gathered = []
         for fold, (_, test) in enumerate(datasets.folds(under, n_splits=n_splits, seed=seed)):
             for corpus, part in under.iloc[test].groupby("corpus", sort=True):
-                gathered.append((fold, corpus, pair(part, data.articles, seed=seed + fold)))
+                gathered.append((fold, corpus, pair(part, data.articles, seed=seed + fold, thread=thread)))
         self.comments = [comment for _, _, (made, *_) in gathered for comment in made]
         self.labels, self.weights = (
             np.concatenate([np.asarray(found[i], dtype=float) for _, _, found in gathered]) for i in (1, 2)
@@ -784,6 +806,7 @@ class TopicTrainer:
         sizes = [len(made) for _, _, (made, *_) in gathered]
         self.fold = np.repeat(np.array([fold for fold, _, _ in gathered], dtype=np.int64), sizes)
         self.corpora = np.repeat(np.array([corpus for _, corpus, _ in gathered], dtype=object), sizes)
+        self.articles = titles(self.comments)
         # Each with the others of its articles, which are then read once.
         work = [(reader, made) for _, _, (made, *_) in gathered]
         found = processes.each(_evidence, work, jobs, progress)
@@ -815,6 +838,11 @@ class TopicTrainer:
         for (_, test), (_, logits) in zip(splits[1:], found, strict=True):
             bare[test], threaded[test] = logits
         return whole, bare, threaded
+
+
+def titles(comments: Sequence[Comment]) -> np.ndarray:
+    """By which a comment's article is told from others; str, shape (n,)."""
+    return np.array([comment.article.title if comment.article else "" for comment in comments], dtype=str)
 
 
 def _fit_topic(model, bare, threaded, labels, weights, train, test):

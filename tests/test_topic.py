@@ -6,10 +6,12 @@ import copy
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from moderation import stopwords
+from moderation import topic as topics
 from moderation.comments import Article, Comment
 from moderation.normal import reused
 from moderation.registry import ModelError
@@ -106,3 +108,22 @@ def test_the_evidence_without_the_thread_is_that_of_a_comment_without_one(topic)
 
 def test_the_common_words_are_those_of_scikit_learn():
     assert stopwords.COMMON == ENGLISH_STOP_WORDS
+
+
+def test_threads_of_all_lengths_are_trained_on_and_leave_the_wrong_articles_as_they_are():
+    rows = [(f"comment number {i} about the {place}", place) for place in ("harbour", "school") for i in range(40)]
+    rows = [(text, place, "", "starter", np.nan) for text, place in rows]
+    comments = pd.DataFrame(rows, columns=["text", "article_id", "parent_text", "corpus", "off_topic"])
+    comments["id"] = [str(i) for i in range(len(comments))]
+    articles = {
+        place: Article(f"News of the {place}", f"The {place} is to be rebuilt.") for place in ("harbour", "school")
+    }
+    made, labels, _, kinds = topics.pair(comments, articles, thread=(2, 30))
+    sizes = np.array([len(comment.thread) for comment in made])
+    assert sizes.min() == 2 and 25 <= sizes.max() <= 30
+    assert 0.35 < (sizes <= 7).mean() < 0.65  # half of them by the doubling: 2 to 7 as often as 8 to 30
+    assert all(comment.text not in comment.thread for comment in made)
+    longest, same, _, again = topics.pair(comments, articles, thread=(50, 50))
+    assert {len(comment.thread) for comment in longest} == {39, 40}  # no more than the article's others
+    assert [c.article for c in longest] == [c.article for c in made] and kinds == again
+    np.testing.assert_array_equal(labels, same)
