@@ -265,8 +265,8 @@ def main() -> None:
         "### Beside other libraries\n\nHostile Globe and Mail comments.\n\n"
         + table(libraries, {"name": "", "auc": "ROC AUC", "per_second": "comments a second"}),
     ]
-    # What takes long is measured apart: python -m benchmarks.growth, .training, .ablation, .ceilings, .load
-    for name in ("growth.md", "training.md", "ablation.md", "ceilings.md", "load.md"):
+    # What takes long is measured apart: python -m benchmarks.growth, .training, .ablation, .lengths, .ceilings, .load
+    for name in ("growth.md", "training.md", "ablation.md", "lengths.md", "ceilings.md", "load.md"):
         if (HERE / name).exists():
             parts.append((HERE / name).read_text(encoding="utf-8").strip())
     (HERE / "RESULTS.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")
