@@ -19,7 +19,7 @@ body{font:16px/1.5 system-ui,sans-serif;color:#1f2933;background:#fff;max-width:
 h1{font-size:1.7rem}h2{margin-top:2.5rem;border-bottom:1px solid #cbd5e0;padding-bottom:.2rem}
 table{border-collapse:collapse;margin:1rem 0;font-size:.92rem;display:block;overflow-x:auto}
 th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid #e2e8f0;white-space:nowrap}
-th:nth-child(-n+2),td:nth-child(-n+2){text-align:left}th{background:#f7fafc}
+th:nth-child(-n+2),td:nth-child(-n+2){text-align:left}td:nth-child(-n+2){white-space:normal}td:first-child{min-width:5.5rem}th{background:#f7fafc}
 img{max-width:100%;height:auto}p,li{max-width:46rem}.note{color:#4a5568;font-size:.92rem}
 """
 
