@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,7 @@ def variants(data, recipe):
             {"labels": {k: np.where(np.isnan(v), v, v >= 0.5) for k, v in whole.labels.items()}},
         ),
         ("without grades", {"labels": _without_grades(whole, size)}),
+        ("every n-gram expected to weigh alike", {"recipe": dataclasses.replace(recipe, ratio_power=0.0)}),
         ("every corpus weighing the same a row", {"weights": {k: np.ones(len(v)) for k, v in whole.weights.items()}}),
     ):
         less = training.TextTrainer.__new__(training.TextTrainer)

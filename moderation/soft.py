@@ -12,7 +12,13 @@ from sklearn.linear_model import LogisticRegression
 from moderation.comments import DataError
 
 
-def fit(classifier: LogisticRegression, matrix, labels: np.ndarray, weights: np.ndarray) -> LogisticRegression:
+def fit(
+    classifier: LogisticRegression,
+    matrix,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    spread: np.ndarray | None = None,
+) -> LogisticRegression:
     """Fit scikit-learn's logistic regression to shares.
 
     The same as fitting each row twice, as a positive of weight ``label`` and a negative of weight ``1 - label``, by
@@ -25,6 +31,9 @@ def fit(classifier: LogisticRegression, matrix, labels: np.ndarray, weights: np.
     matrix : sparse or ndarray, shape (n, features)
     labels : ndarray of float in 0..1, shape (n,)
     weights : ndarray of float, shape (n,)
+    spread : ndarray of float, shape (features,), optional
+        How far from zero a coefficient is expected, against 1 for each where none are given: the standard deviation
+        of its prior, in units of the root of C.
 
     Returns
     -------
@@ -43,14 +52,15 @@ def fit(classifier: LogisticRegression, matrix, labels: np.ndarray, weights: np.
     shares = weights / total
     penalty = 1.0 / (classifier.C * total)
     transposed = matrix.T
+    spread = np.ones(matrix.shape[1]) if spread is None else spread
 
     def objective(parameters):
-        coefficients = parameters[:-1]
-        logits = matrix @ coefficients + parameters[-1]
+        coefficients = parameters[:-1]  # in units of their spread
+        logits = matrix @ (spread * coefficients) + parameters[-1]
         loss = shares @ (np.logaddexp(0, logits) - labels * logits) + 0.5 * penalty * (coefficients @ coefficients)
         error = shares * (special.expit(logits) - labels)
         gradient = np.empty_like(parameters)
-        gradient[:-1] = transposed @ error
+        gradient[:-1] = spread * (transposed @ error)
         gradient[:-1] += penalty * coefficients
         gradient[-1] = error.sum()
         return loss, gradient
@@ -73,5 +83,5 @@ def fit(classifier: LogisticRegression, matrix, labels: np.ndarray, weights: np.
     classifier.n_features_in_ = matrix.shape[1]
     classifier.classes_ = np.array([0, 1])
     classifier.n_iter_ = np.array([min(found.nit, classifier.max_iter)], dtype=np.int32)
-    classifier.coef_, classifier.intercept_ = found.x[None, :-1].copy(), found.x[-1:].copy()
+    classifier.coef_, classifier.intercept_ = (spread * found.x[:-1])[None], found.x[-1:].copy()
     return classifier

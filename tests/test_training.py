@@ -9,7 +9,7 @@ from conftest import ROOT
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
-from moderation import cost, processes, soft
+from moderation import cost, processes, soft, training
 from moderation.comments import DataError
 from moderation.corpus import Corpus
 from moderation.transformer import fitted_union, make_union
@@ -83,6 +83,36 @@ def test_shares_are_fitted_as_rows_that_train_both_ways(strength):
     assert vars(ours).keys() == vars(plain).keys() and ours.n_iter_ == plain.n_iter_
     np.testing.assert_allclose(ours.coef_, plain.coef_, atol=1e-9)
     np.testing.assert_allclose(ours.decision_function(matrix), plain.decision_function(matrix), atol=1e-9)
+
+
+def test_a_coefficient_with_twice_the_spread_is_that_of_a_feature_of_twice_the_size():
+    rng = np.random.default_rng(0)
+    matrix = sparse.random(400, 900, 0.05, format="csr", random_state=0)
+    labels, weights, spread = _shares(rng, 400), np.ones(400), rng.choice([0.5, 1.0, 2.0], 900)
+    scaled = (matrix @ sparse.diags_array(spread)).tocsr()
+    plain = soft.fit(LogisticRegression(C=3.0, max_iter=300), scaled, labels, weights)
+    ours = soft.fit(LogisticRegression(C=3.0, max_iter=300), matrix, labels, weights, spread)
+    np.testing.assert_allclose(ours.coef_, spread * plain.coef_, atol=1e-9)
+    np.testing.assert_allclose(ours.decision_function(matrix), plain.decision_function(scaled), atol=1e-9)
+
+
+def test_an_ngram_of_one_class_may_weigh_more_than_one_of_both():
+    # Rows say how often in each class: the first n-gram in both, the second in one; the last feature is no n-gram.
+    matrix = sparse.csr_matrix([[1.0, 0.0, 5.0], [1.0, 0.2, 1.0], [1.0, 0.0, 0.0], [1.0, 0.4, 1.0]])
+    labels, weights = np.array([0.0, 1.0, 0.0, 1.0]), np.ones(4)
+    both, one, other = training.ratio_spread(matrix, labels, weights, 2, 0.5)
+    assert one > both > 0 and other == 1
+    assert both**2 + one**2 == pytest.approx(2)
+    np.testing.assert_array_equal(training.ratio_spread(matrix, labels, weights, 2, 0.0), 1)
+
+
+def test_counted_in_parts_an_ngram_has_the_same_spread(monkeypatch):
+    rng = np.random.default_rng(0)
+    matrix = sparse.random(50, 30, 0.2, format="csr", random_state=0)
+    labels, weights = _shares(rng, 50), rng.random(50)
+    whole = training.ratio_spread(matrix, labels, weights, 30, 0.3)
+    monkeypatch.setattr(training, "_ROWS", 7)
+    np.testing.assert_allclose(training.ratio_spread(matrix, labels, weights, 30, 0.3), whole, rtol=1e-12)
 
 
 @pytest.mark.parametrize("label", [0.0, 1.0])
