@@ -250,6 +250,10 @@ MASKABLE = _words(
     """
 )
 
+# Everyday verbs that tell English, beside what the other lists have.
+_VERBS = _words("ask bring buy call eat feel fix help meet need pass pay run send start turn wait walk win write")
+
+#: By which English is told, see `moderation.language`.
 KNOWN_WORDS = frozenset(
     INSULT
     + CONTEMPT
@@ -262,4 +266,5 @@ KNOWN_WORDS = frozenset(
     + SARCASM
     + COMMON
     + MASKABLE
+    + _VERBS
 )
