@@ -52,7 +52,7 @@ def scores(trainer, rows, texts) -> dict[str, np.ndarray]:
 def variants(data, recipe):
     """Names and trainers with the rows they train on; features are counted once."""
     comments = data.comments.reset_index(drop=True)
-    whole = training.TextTrainer(comments, recipe)
+    whole = training.TextTrainer(comments, recipe, ngrams=data.ngrams)
     everything = np.arange(len(comments))
     yield "the whole recipe", whole, everything
     for name, blocks in (
@@ -72,8 +72,9 @@ def variants(data, recipe):
             "labels rounded to 0 and 1",
             {"labels": {k: np.where(np.isnan(v), v, v >= 0.5) for k, v in whole.labels.items()}},
         ),
-        ("without grades", {"labels": _without_grades(whole, size)}),
+        ("without grades of comments", {"labels": _without_grades(whole, size)}),
         ("every n-gram expected to weigh alike", {"recipe": dataclasses.replace(recipe, ratio_power=0.0)}),
+        ("without grades of n-grams", {"hints": whole.hints * 0}),
         ("every corpus weighing the same a row", {"weights": {k: np.ones(len(v)) for k, v in whole.weights.items()}}),
     ):
         less = training.TextTrainer.__new__(training.TextTrainer)

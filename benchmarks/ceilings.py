@@ -55,7 +55,7 @@ def own_matrix(texts):
 
 def measure(corpora: Path) -> list[dict]:
     data, _ = shipped.read(corpora)
-    trainer = TextTrainer(data.comments, Recipe())
+    trainer = TextTrainer(data.comments, Recipe(), ngrams=data.ngrams)
     comments = trainer.comments
     titles = {key: article.title for key, article in data.articles.items()}
     found = []

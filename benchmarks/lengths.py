@@ -23,7 +23,7 @@ WORDS = ((20, 50), (50, 75), (75, 100), (100, 150), (150, 250))
 def measure(corpora: Path) -> list[dict]:
     """Share of flagged comments by their number of words: of all, and of those without any abuse by their grades."""
     data, _ = shipped.read(corpora)
-    trainer = TextTrainer(data.comments, Recipe(), jobs=processes.available())
+    trainer = TextTrainer(data.comments, Recipe(), jobs=processes.available(), ngrams=data.ngrams)
     corpus = trainer.comments["corpus"].to_numpy()
     rows = np.flatnonzero(corpus == CORPUS)
     [(_, _, logits)] = trainer.unseen([(np.flatnonzero(corpus != CORPUS), rows, [LABEL])])

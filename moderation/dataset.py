@@ -52,16 +52,20 @@ class Dataset:
         ``corpus, file, sha256, rows`` of each file read.
     problems : list of DataError
         The rows left out, where the caller asked for that.
+    ngrams : dict of str to tuple of float
+        Grades of words and pairs of words, see `moderation.grades.read_ngrams`; empty where none are used.
     """
 
     comments: pd.DataFrame
     articles: dict[str, Article] = field(default_factory=dict)
     sources: list[dict] = field(default_factory=list)
     problems: list[DataError] = field(default_factory=list)
+    ngrams: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     def part(self, rows: np.ndarray) -> Dataset:
         """The comments at `rows`, with all articles."""
-        return Dataset(self.comments.iloc[rows].reset_index(drop=True), self.articles, self.sources, self.problems)
+        comments = self.comments.iloc[rows].reset_index(drop=True)
+        return Dataset(comments, self.articles, self.sources, self.problems, self.ngrams)
 
 
 def find_files(path: Path | str) -> tuple[Path, Path | None]:

@@ -1,21 +1,29 @@
-"""Grades that this project gave to comments of the training corpora, beside the labels that these came with.
+"""Grades that this project gave to comments of the training corpora, beside the labels that these came with, and to
+words.
 
 ``data/grades.csv`` holds no text: a row names a comment by its corpus and the BLAKE2b hash of its text, and grades how
 abusive, sarcastic and condescending it is, by the guide in ``data/README.md``. The corpora's own labels draw their
 lines differently from each other; the grades draw one line through all of them.
+
+``data/ngrams.csv`` says of words and pairs of words, without any comment, how much they sound like hostility, a sneer
+or courtesy: what speakers of the language know of the many n-grams that stand in too few comments to be learned.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from moderation.comments import DataError
 
 COLUMNS = ("corpus", "text_blake2b", "abusive", "sarcastic", "condescending")
+NGRAM_COLUMNS = ("ngram", "hostile", "sneering", "courteous")
+_HIGHEST = 9  #: grade of an n-gram
 
 
 def digest(text: str) -> str:
@@ -56,3 +64,61 @@ def attach(comments: pd.DataFrame, path: Path) -> pd.DataFrame:
     found = [known.get((row.corpus, digest(row.text)), unknown) for row in comments.itertuples()]
     values = np.array(found, dtype=float).reshape(-1, 2)
     return comments.assign(graded_abusive=values[:, 0], graded_mocking=values[:, 1])
+
+
+def read_ngrams(path: Path) -> dict[str, tuple[float, ...]]:
+    """Grades of words and pairs of words.
+
+    Parameters
+    ----------
+    path : path
+        CSV with the columns `NGRAM_COLUMNS`; grades are numbers from 0 to 9.
+
+    Returns
+    -------
+    dict of str to tuple of float
+        Hostile, sneering and courteous, from 0 to 1.
+
+    Raises
+    ------
+    DataError
+        When the file lacks a column.
+    """
+    found = pd.read_csv(path, dtype={"ngram": str}, keep_default_na=False)
+    missing = [column for column in NGRAM_COLUMNS if column not in found]
+    if missing:
+        mend = f"It needs {', '.join(NGRAM_COLUMNS)}"
+        raise DataError(f"has no column {missing[0]!r}", file=str(path), line=1, mend=mend)
+    values = found[list(NGRAM_COLUMNS[1:])].to_numpy(dtype=float) / _HIGHEST
+    return dict(zip(found["ngram"], map(tuple, values.tolist()), strict=True))
+
+
+def hints(names: Sequence[str], ngrams: dict[str, tuple[float, ...]]) -> sparse.csr_matrix:
+    """The directions in which coefficients of n-grams may move together: one for each grade of words, and one for each
+    grade of pairs of words.
+
+    A grade counts squared: a grave insult says far more of a comment than several words that are faintly hostile.
+
+    Parameters
+    ----------
+    names : sequence of n str
+        Words and pairs.
+    ngrams : dict of str to tuple of float
+        As `read_ngrams` gives them; n-grams that are not there have no grade.
+
+    Returns
+    -------
+    csr_matrix of float, shape (n, 6)
+    """
+    grades = len(NGRAM_COLUMNS) - 1
+    matrix = sparse.lil_matrix((len(names), 2 * grades))
+    for row, name in enumerate(names):
+        if name in ngrams:
+            first = grades if " " in name else 0
+            matrix[row, first : first + grades] = np.square(ngrams[name])
+    return matrix.tocsr()
+
+
+def scales(word: float, pair: float) -> np.ndarray:
+    """What the directions of `hints` are multiplied by."""
+    return np.repeat([word, pair], len(NGRAM_COLUMNS) - 1).astype(float)

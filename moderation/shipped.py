@@ -31,6 +31,7 @@ TRAINING = {
 }
 STARTER = SHIPPED / "data"
 GRADES = STARTER / "grades.csv"
+NGRAMS = STARTER / "ngrams.csv"
 
 #: Fewest and most comments of the threads that are measured with; 50 are as many as the service looks at.
 THREADS = {"with thread of 3 to 15": (3, 15), "with thread of up to 50": (50, 50)}
@@ -69,6 +70,16 @@ def read(corpora: Path):
             "file": GRADES.name,
             "sha256": sha256(GRADES),
             "rows": int(data.comments["graded_abusive"].notna().sum()),
+            "licence": "this project's own",
+        }
+    )
+    data.ngrams = grades.read_ngrams(NGRAMS)
+    data.sources.append(
+        {
+            "corpus": "grades of n-grams",
+            "file": NGRAMS.name,
+            "sha256": sha256(NGRAMS),
+            "rows": len(data.ngrams),
             "licence": "this project's own",
         }
     )

@@ -12,14 +12,14 @@ import pandas as pd
 from scipy import optimize, sparse
 from sklearn.linear_model import LogisticRegression
 
-from moderation import anylabel, labels, processes, soft
+from moderation import anylabel, grades, labels, processes, soft
 from moderation import dataset as datasets
 from moderation.comments import LABELS, Comment, DataError
 from moderation.composition import compose
 from moderation.corpus import Corpus, Counts, Features
 from moderation.dataset import Dataset
 from moderation.evaluation import curve, rate_weights
-from moderation.features import CUES
+from moderation.features import CUES, WORDS
 from moderation.linear import Linear
 from moderation.model import OFF_TOPIC, TEXT_LABELS, Calibration, Model
 from moderation.thresholds import best_threshold
@@ -52,6 +52,9 @@ class Recipe:
     ratio_power : float
         How much further from zero the coefficient of an n-gram may be that stands more often where the label applies,
         or where it does not, than one that stands as often in both; see `ratio_spread`. 0 for no further.
+    word_hint, pair_hint : float
+        How far the coefficients of graded words, and of graded pairs of words, may move together in the direction of
+        their grades; see `moderation.grades.hints`.
     calibrated_on : dict of str to tuple of str
         For a label, the corpora whose held-out rows give probabilities, curves and thresholds;
         all where none is named or none of the named is there. A corpus of comments that were selected as
@@ -102,6 +105,8 @@ class Recipe:
         }
     )
     ratio_power: float = 0.1
+    word_hint: float = 0.15
+    pair_hint: float = 3.0
     calibrated_on: dict[str, tuple[str, ...]] = field(
         default_factory=lambda: dict.fromkeys(
             TEXT_LABELS, ("data", "fox_news", "nyt_room_for_debate", "wikipedia_talk")
@@ -137,6 +142,7 @@ def fit_classifier(
     weights: np.ndarray,
     strength: float,
     spread: np.ndarray | None = None,
+    shared: sparse.csr_matrix | None = None,
 ) -> LogisticRegression:
     """Logistic regression on soft labels.
 
@@ -151,6 +157,7 @@ def fit_classifier(
     strength : float
         C.
     spread : ndarray of float, shape (features,), optional
+    shared : sparse, shape (features, directions), optional
         As for `moderation.soft.fit`.
 
     Raises
@@ -158,7 +165,7 @@ def fit_classifier(
     DataError
         When only one class is there.
     """
-    return soft.fit(LogisticRegression(C=strength, max_iter=300, tol=1e-4), matrix, labels, weights, spread)
+    return soft.fit(LogisticRegression(C=strength, max_iter=300, tol=1e-4), matrix, labels, weights, spread, shared)
 
 
 _LEAST_RATIO = 0.02
@@ -249,6 +256,8 @@ class TextTrainer:
         Wraps an iterable to show how far it is.
     jobs : int
         Processes.
+    ngrams : dict of str to tuple of float, optional
+        Grades of words and pairs of words, as `Dataset.ngrams`.
 
     Attributes
     ----------
@@ -256,7 +265,15 @@ class TextTrainer:
         Training and test rows.
     """
 
-    def __init__(self, comments: pd.DataFrame, recipe: Recipe, progress=iter, *, jobs: int = 1):
+    def __init__(
+        self,
+        comments: pd.DataFrame,
+        recipe: Recipe,
+        progress=iter,
+        *,
+        jobs: int = 1,
+        ngrams: dict[str, tuple[float, ...]] | None = None,
+    ):
         self.comments, self.recipe, self.jobs = comments.reset_index(drop=True), recipe, jobs
         self.labels = {label: training_labels(self.comments, label, recipe) for label in TEXT_LABELS}
         self.weights = {label: row_weights(self.comments, label, recipe) for label in TEXT_LABELS}
@@ -271,10 +288,11 @@ class TextTrainer:
             self.weights[label] = np.concatenate([self.weights[label], np.ones(len(composed.parts))])
         texts = [*self.comments["text"], *composed.texts]
         self.corpus = Corpus(texts, characters=recipe.characters, min_df=recipe.min_df, progress=progress, jobs=jobs)
+        self.hints = grades.hints(self.corpus.names[WORDS], ngrams or {})
 
     def fit(self, rows: np.ndarray, labels=TEXT_LABELS) -> tuple[Features, dict[str, LogisticRegression]]:
         """The features and the classifiers of `labels`, trained on `rows`, and what is composed of these, alone."""
-        return _fit_text(self.corpus.counts, self._part(rows, labels), self.recipe)
+        return _fit_text(self.corpus.counts, self._part(rows, labels), self.recipe, self.hints)
 
     def _part(self, rows, labels):
         """The rows that train, those that are composed of them among them, with what each trains as."""
@@ -292,7 +310,7 @@ class TextTrainer:
         """For each split into rows that train, rows that do not, and labels: what `fit` gives of the former, and the
         logits of the latter by label."""
         counts, recipe = self.corpus.counts, self.recipe
-        work = [(counts, self._part(train, labels), recipe, test) for train, test, labels in splits]
+        work = [(counts, self._part(train, labels), recipe, self.hints, test) for train, test, labels in splits]
         return processes.each(_fit_and_score, work, self.jobs, progress)
 
     def cross_fit(self, progress=iter) -> tuple[Features, dict[str, LogisticRegression], dict[str, np.ndarray]]:
@@ -308,7 +326,7 @@ class TextTrainer:
         return features, classifiers, result
 
 
-def _fit_text(counts: Counts, part, recipe):
+def _fit_text(counts: Counts, part, recipe, hints):
     rows, by_label = part
     features = counts.choose(
         rows,
@@ -317,13 +335,16 @@ def _fit_text(counts: Counts, part, recipe):
         max_characters=recipe.max_characters,
         cue_weight=recipe.cue_weight,
     )
+    words, width = features.blocks()[WORDS], features.blocks()[CUES].stop
+    shared = hints[features.columns[WORDS]] @ sparse.diags_array(grades.scales(recipe.word_hint, recipe.pair_hint))
+    shared = sparse.vstack([shared, sparse.csr_matrix((width - words.stop, shared.shape[1]))], format="csr")
     classifiers = {}
     for label, (truth, weights) in by_label.items():
         known = ~np.isnan(truth)
         matrix = counts.transform(features, rows[known])
         truth, weights = truth[known], weights[known]
         spread = ratio_spread(matrix, truth, weights, features.blocks()[CUES].start, recipe.ratio_power)
-        classifiers[label] = fit_classifier(matrix, truth, weights, recipe.strength[label], spread)
+        classifiers[label] = fit_classifier(matrix, truth, weights, recipe.strength[label], spread, shared)
         del matrix
         # Half the bytes; scores move by less than a millionth.
         classifiers[label].coef_ = classifiers[label].coef_.astype(np.float32)
@@ -337,8 +358,8 @@ def _logits(counts, features, classifiers, rows):
     return {label: classifier.decision_function(matrix) for label, classifier in classifiers.items()}
 
 
-def _fit_and_score(counts, part, recipe, rows):
-    features, classifiers = _fit_text(counts, part, recipe)
+def _fit_and_score(counts, part, recipe, hints, rows):
+    features, classifiers = _fit_text(counts, part, recipe, hints)
     return features, classifiers, _logits(counts, features, classifiers, rows)
 
 
@@ -707,7 +728,7 @@ def fit(
     steps = steps or (lambda description: iter)
     comments = data.comments.reset_index(drop=True)
     with measure("counting n-grams and cues"):
-        trainer = TextTrainer(comments, recipe, steps("Reading comments"), jobs=jobs)
+        trainer = TextTrainer(comments, recipe, steps("Reading comments"), jobs=jobs, ngrams=data.ngrams)
     with measure("fitting the text labels, whole and by folds"):
         features, classifiers, logits = trainer.cross_fit(steps("Fitting the text"))
     with measure("learning the word space"):

@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
-from moderation import grades
+from moderation import grades, shipped
 from moderation.comments import DataError
+from moderation.normal import SOMEGROUP, SOMEGROUPS, without_identity
 
 HEADER = "corpus,text_blake2b,abusive,sarcastic,condescending\n"
 
@@ -26,3 +27,32 @@ def test_a_missing_column_is_named(tmp_path):
     path.write_text("corpus,text_blake2b,abusive,sarcastic\n")
     with pytest.raises(DataError, match="condescending"):
         grades.attach(pd.DataFrame({"corpus": ["fox"], "text": ["a"]}), path)
+
+
+def test_ngrams_have_grades_and_the_others_none(tmp_path):
+    path = tmp_path / "ngrams.csv"
+    path.write_text('ngram,hostile,sneering,courteous\nmoron,9,0,0\n"oh, sure",0,9,0\nnull,0,0,3\n')
+    ngrams = grades.read_ngrams(path)
+    assert ngrams == {"moron": (1.0, 0.0, 0.0), "oh, sure": (0.0, 1.0, 0.0), "null": (0.0, 0.0, 1 / 3)}
+    found = grades.hints(["moron", "table", "oh, sure"], ngrams)
+    # Words have three directions and pairs have three of their own.
+    assert found.toarray().tolist() == [[1, 0, 0, 0, 0, 0], [0] * 6, [0, 0, 0, 0, 1, 0]]
+    assert grades.scales(0.5, 2.0).tolist() == [0.5, 0.5, 0.5, 2, 2, 2]
+
+
+def test_a_missing_column_of_ngrams_is_named(tmp_path):
+    path = tmp_path / "ngrams.csv"
+    path.write_text("ngram,hostile,sneering\n")
+    with pytest.raises(DataError, match="courteous"):
+        grades.read_ngrams(path)
+
+
+def test_what_is_shipped_grades_no_name_of_a_group():
+    ngrams = grades.read_ngrams(shipped.NGRAMS)
+    assert len(ngrams) > 20_000
+    words = {word for ngram in ngrams for word in ngram.split()}
+    assert not words & {SOMEGROUP, SOMEGROUPS}
+    named = {word for word in words if without_identity(word) != word}
+    assert not named, named
+    assert all(0 <= grade <= 1 for values in ngrams.values() for grade in values)
+    assert all(any(values) for values in ngrams.values())

@@ -96,6 +96,38 @@ def test_a_coefficient_with_twice_the_spread_is_that_of_a_feature_of_twice_the_s
     np.testing.assert_allclose(ours.decision_function(matrix), plain.decision_function(scaled), atol=1e-9)
 
 
+def test_shared_directions_are_features_of_their_own_handed_out():
+    rng = np.random.default_rng(0)
+    matrix = sparse.random(400, 900, 0.05, format="csr", random_state=0)
+    shared = sparse.random(900, 4, 0.2, format="csr", random_state=1)
+    labels, weights, spread = _shares(rng, 400), rng.random(400), rng.choice([0.5, 1.0, 2.0], 900)
+    wide = sparse.hstack([matrix, matrix @ shared], format="csr")
+    wide_spread = np.concatenate([spread, np.ones(4)])
+    tight = {"C": 3.0, "max_iter": 1_000, "tol": 1e-8}
+    plain = soft.fit(LogisticRegression(**tight), wide, labels, weights, wide_spread)
+    ours = soft.fit(LogisticRegression(**tight), matrix, labels, weights, spread, shared)
+    own, directions = plain.coef_[0, :900], plain.coef_[0, 900:]
+    assert ours.coef_.shape == (1, 900) and np.abs(directions).max() > 0.1
+    np.testing.assert_allclose(ours.coef_[0], own + shared @ directions, atol=1e-5)
+    np.testing.assert_allclose(ours.decision_function(matrix), plain.decision_function(wide), atol=1e-5)
+
+
+def test_a_rare_word_is_weighed_as_its_grade_says():
+    # "awful" teaches what hostile words mean; "dreadful" stands in no comment with the label but is graded alike.
+    texts = ["that is awful", "he is awful", "nice to meet", "that is good", "dreadful of him", "the tall tree"] * 6
+    comments = pd.DataFrame(
+        {"corpus": "data", "text": texts, "abusive": [1, 1, 0, 0, 0, 0] * 6, "mocking": [1.0, 0] * 18}
+    )
+    comments = comments.assign(id=[str(n) for n in range(36)], article_id="", parent_text="", off_topic=np.nan)
+    recipe = training.Recipe(composed=0, min_df=1, n_splits=2, word_hint=3.0)
+    found = []
+    for ngrams in (None, {"awful": (1.0, 0.0, 0.0), "dreadful": (1.0, 0.0, 0.0)}):
+        trainer = training.TextTrainer(comments, recipe, ngrams=ngrams)
+        features, classifiers = trainer.fit(np.arange(36), ["abusive"])
+        found.append(classifiers["abusive"].coef_[0, trainer.corpus.space(features).words["dreadful"]])
+    assert found[1] > found[0]
+
+
 def test_an_ngram_of_one_class_may_weigh_more_than_one_of_both():
     # Rows say how often in each class: the first n-gram in both, the second in one; the last feature is no n-gram.
     matrix = sparse.csr_matrix([[1.0, 0.0, 5.0], [1.0, 0.2, 1.0], [1.0, 0.0, 0.0], [1.0, 0.4, 1.0]])
