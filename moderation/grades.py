@@ -31,6 +31,14 @@ def digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+def _read(path, columns, types, **options):
+    found = pd.read_csv(path, dtype=types, **options)
+    missing = [column for column in columns if column not in found]
+    if missing:
+        raise DataError(f"has no column {missing[0]!r}", file=str(path), line=1, mend=f"It needs {', '.join(columns)}")
+    return found
+
+
 def attach(comments: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Comments with their grades.
 
@@ -52,10 +60,7 @@ def attach(comments: pd.DataFrame, path: Path) -> pd.DataFrame:
     DataError
         When the file lacks a column.
     """
-    grades = pd.read_csv(path, dtype={"corpus": str, "text_blake2b": str})
-    missing = [column for column in COLUMNS if column not in grades]
-    if missing:
-        raise DataError(f"has no column {missing[0]!r}", file=str(path), line=1, mend=f"It needs {', '.join(COLUMNS)}")
+    grades = _read(path, COLUMNS, {"corpus": str, "text_blake2b": str})
     known = {
         (row.corpus, row.text_blake2b): (row.abusive, min(1.0, row.sarcastic + row.condescending / 2))
         for row in grades.itertuples()
@@ -84,11 +89,8 @@ def read_ngrams(path: Path) -> dict[str, tuple[float, ...]]:
     DataError
         When the file lacks a column.
     """
-    found = pd.read_csv(path, dtype={"ngram": str}, keep_default_na=False)
-    missing = [column for column in NGRAM_COLUMNS if column not in found]
-    if missing:
-        mend = f"It needs {', '.join(NGRAM_COLUMNS)}"
-        raise DataError(f"has no column {missing[0]!r}", file=str(path), line=1, mend=mend)
+    # "null" and "nan" are words here.
+    found = _read(path, NGRAM_COLUMNS, {"ngram": str}, keep_default_na=False)
     values = found[list(NGRAM_COLUMNS[1:])].to_numpy(dtype=float) / _HIGHEST
     return dict(zip(found["ngram"], map(tuple, values.tolist()), strict=True))
 

@@ -64,25 +64,18 @@ def read(corpora: Path):
     starter.sources[:] = [{**s, "licence": "this project's own"} for s in starter.sources]
     data = datasets.join([*parts, starter.part(train_rows)])
     data.comments = grades.attach(_without_measured(data.comments, corpora), GRADES)
-    data.sources.append(
-        {
-            "corpus": "grades",
-            "file": GRADES.name,
-            "sha256": sha256(GRADES),
-            "rows": int(data.comments["graded_abusive"].notna().sum()),
-            "licence": "this project's own",
-        }
-    )
     data.ngrams = grades.read_ngrams(NGRAMS)
-    data.sources.append(
-        {
-            "corpus": "grades of n-grams",
-            "file": NGRAMS.name,
-            "sha256": sha256(NGRAMS),
-            "rows": len(data.ngrams),
-            "licence": "this project's own",
-        }
-    )
+    graded = int(data.comments["graded_abusive"].notna().sum())
+    for name, file, rows in (("grades", GRADES, graded), ("grades of n-grams", NGRAMS, len(data.ngrams))):
+        data.sources.append(
+            {
+                "corpus": name,
+                "file": file.name,
+                "sha256": sha256(file),
+                "rows": rows,
+                "licence": "this project's own",
+            }
+        )
     return data, starter.part(test_rows)
 
 

@@ -335,15 +335,15 @@ def _fit_text(counts: Counts, part, recipe, hints):
         max_characters=recipe.max_characters,
         cue_weight=recipe.cue_weight,
     )
-    words, width = features.blocks()[WORDS], features.blocks()[CUES].stop
+    blocks = features.blocks()
     shared = hints[features.columns[WORDS]] @ sparse.diags_array(grades.scales(recipe.word_hint, recipe.pair_hint))
-    shared = sparse.vstack([shared, sparse.csr_matrix((width - words.stop, shared.shape[1]))], format="csr")
+    shared.resize(blocks[CUES].stop, shared.shape[1])  # the words are the first features, and the others have no grades
     classifiers = {}
     for label, (truth, weights) in by_label.items():
         known = ~np.isnan(truth)
         matrix = counts.transform(features, rows[known])
         truth, weights = truth[known], weights[known]
-        spread = ratio_spread(matrix, truth, weights, features.blocks()[CUES].start, recipe.ratio_power)
+        spread = ratio_spread(matrix, truth, weights, blocks[CUES].start, recipe.ratio_power)
         classifiers[label] = fit_classifier(matrix, truth, weights, recipe.strength[label], spread, shared)
         del matrix
         # Half the bytes; scores move by less than a millionth.
