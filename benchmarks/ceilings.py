@@ -82,6 +82,7 @@ def measure(corpora: Path) -> list[dict]:
 def read(comments: pd.DataFrame, label: str) -> np.ndarray:
     """What a reader said of comments, by `READINGS`; NaN where it was not read, shape (n,)."""
     readings = pd.read_csv(READINGS, dtype={"corpus": str, "text_blake2b": str})
+    # What was read a third time was not drawn by lot.
     readings = readings[readings["reading"] == 2]
     said = readings["abusive"] if label == "abusive" else readings["sarcastic"] + readings["condescending"] / 2
     known = dict(zip(zip(readings["corpus"], readings["text_blake2b"], strict=True), said, strict=True))

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from moderation.comments import DataError
+from moderation.comments import need_columns
 
 COLUMNS = ("corpus", "text_blake2b", "abusive", "sarcastic", "condescending")
 NGRAM_COLUMNS = ("ngram", "hostile", "sneering", "courteous")
@@ -29,14 +29,6 @@ _HIGHEST = 9  #: grade of an n-gram
 def digest(text: str) -> str:
     """What names a text in the file of grades: 16 hexadecimal digits."""
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def _read(path, columns, types, **options):
-    found = pd.read_csv(path, dtype=types, **options)
-    missing = [column for column in columns if column not in found]
-    if missing:
-        raise DataError(f"has no column {missing[0]!r}", file=str(path), line=1, mend=f"It needs {', '.join(columns)}")
-    return found
 
 
 def attach(comments: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -60,7 +52,8 @@ def attach(comments: pd.DataFrame, path: Path) -> pd.DataFrame:
     DataError
         When the file lacks a column.
     """
-    grades = _read(path, COLUMNS, {"corpus": str, "text_blake2b": str})
+    grades = pd.read_csv(path, dtype={"corpus": str, "text_blake2b": str})
+    need_columns(str(path), grades, COLUMNS)
     known = {
         (row.corpus, row.text_blake2b): (row.abusive, min(1.0, row.sarcastic + row.condescending / 2))
         for row in grades.itertuples()
@@ -90,7 +83,8 @@ def read_ngrams(path: Path) -> dict[str, tuple[float, ...]]:
         When the file lacks a column.
     """
     # "null" and "nan" are words here.
-    found = _read(path, NGRAM_COLUMNS, {"ngram": str}, keep_default_na=False)
+    found = pd.read_csv(path, dtype={"ngram": str}, keep_default_na=False)
+    need_columns(str(path), found, NGRAM_COLUMNS)
     values = found[list(NGRAM_COLUMNS[1:])].to_numpy(dtype=float) / _HIGHEST
     return dict(zip(found["ngram"], map(tuple, values.tolist()), strict=True))
 
