@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from collections.abc import Callable, Iterable, Iterator
 
 import joblib
@@ -39,6 +41,7 @@ def each(function: Callable, arguments: Iterable[tuple], jobs: int, progress=ite
                 result = function(*some)
             yield result
         return
+    _give_back()
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         work = joblib.Parallel(n_jobs=jobs, return_as="generator", max_nbytes="256K")
     found = work(joblib.delayed(function)(*some) for some in arguments)
@@ -49,3 +52,10 @@ def each(function: Callable, arguments: Iterable[tuple], jobs: int, progress=ite
     finally:
         # They would keep the memory of this work while the next is done.
         get_reusable_executor().shutdown(wait=True)
+
+
+def _give_back():
+    """Return to the system what this process no longer uses: GNU's allocator keeps it otherwise, a fifth of the memory
+    of a process that has counted n-grams, while the others take theirs."""
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)

@@ -196,18 +196,23 @@ class WordSpace:
         # Python's numbers are quicker to look up one by one, and numpy's all at once.
         self._idf, self._share = self.idf_.astype(float), self.share_.tolist()
         self._idf_of = self._idf.tolist()
-        self._grams = {gram: place for place, gram in enumerate(self.gram_idf_)}
         self._gram_idf = np.array(list(self.gram_idf_.values()))
-        self._grams_by_word: list[np.ndarray | None] = [None] * len(self.index_)  # found as they are needed
+        self._grams = {gram: place for place, gram in enumerate(self.gram_idf_)}
+        # Of the dictionary, not of self, as in `TopicModel._remember`.
+        self._grams_of = reused(32_768)(functools.partial(_known_grams, self._grams))
 
-    def _grams_of(self, word):
-        places = [self._grams.get(gram) for gram in _letter_grams(word)]
-        return np.array([place for place in places if place is not None], dtype=np.int32)
+    @functools.cached_property
+    def _grams_by_word(self) -> tuple[np.ndarray, np.ndarray]:
+        """The letter groups of all known words, one word after the other, and where each word's begin. Not made before
+        they are needed: loading a model would take a fifth longer."""
+        found = [_known_grams(self._grams, word) for word in self.index_]
+        groups = np.array([place for places in found for place in places], dtype=np.int32)
+        return groups, np.cumsum([0, *map(len, found)])
 
     def __getstate__(self):
         # Dictionaries go as one string and one array: joblib would read them entry by entry.
         derived = {"vectors_", "_units", "_mass_share", "index_", "gram_idf_"}
-        derived |= {"_idf", "_share", "_idf_of", "_grams", "_gram_idf", "_grams_by_word"}
+        derived |= {"_idf", "_share", "_idf_of", "_grams", "_gram_idf", "_grams_of", "_grams_by_word"}
         state = {name: value for name, value in self.__dict__.items() if name not in derived}
         state["words"] = "\n".join(self.index_)
         state["grams"] = "\n".join(self.gram_idf_)
@@ -242,30 +247,30 @@ class WordSpace:
         index = self.index_.get(word)
         return self.unseen_share_ if index is None else self._share[index]
 
-    def letters(self, words: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
-        """The letter groups of words that are known, in order, and their weights, of unit length together."""
-        found, kept = [], self._grams_by_word
-        for word in words:
-            index = self.index_.get(word)
-            grams = None if index is None else kept[index]
-            if grams is None:
-                grams = self._grams_of(word)
-                if index is not None:
-                    kept[index] = grams
-            found.append(grams)
-        counts = np.bincount(np.concatenate(found) if found else _NO_LETTERS, minlength=len(self._gram_idf))
+    def letters(self, ids: np.ndarray, unseen: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The letter groups that are known, in order, of known words and of others; and their weights, of unit length
+        together."""
+        groups, starts = self._grams_by_word
+        begins = starts[ids]
+        sizes = starts[ids + 1] - begins
+        within = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        found = groups[np.repeat(begins, sizes) + within]
+        if rest := [place for word in unseen for place in self._grams_of(word)]:
+            found = np.concatenate([found, np.array(rest, dtype=np.int32)])
+        counts = np.bincount(found, minlength=len(self._gram_idf))
         places = np.flatnonzero(counts)
         weights = (1 + np.log(counts[places])) * self._gram_idf[places]
         return places, weights / (math.sqrt(weights @ weights) or 1.0)
-
-
-_NO_LETTERS = np.zeros(0, dtype=np.int32)
 
 
 def _letter_grams(word: str) -> list[str]:
     """Groups of four letters within a word, its ends marked."""
     padded = f" {word} "
     return [padded[i : i + 4] for i in range(len(padded) - 3)] or [padded]
+
+
+def _known_grams(places: dict[str, int], word: str) -> list[int]:
+    return [places[gram] for gram in _letter_grams(word) if gram in places]
 
 
 def _related(units, others):
@@ -290,9 +295,14 @@ class _Text:
     length, mass : float
         Of the weights of its words, as a vector; the sum of their inverse document frequencies.
     ids, shares : ndarray, shape (known words,)
+    unseen : list of str
+        The other words.
     """
 
-    __slots__ = ("_letters", "counts", "expected", "ids", "length", "mass", "n", "shares", "spread", "unit", "white")
+    __slots__ = (
+        *("_letters", "counts", "expected", "ids", "length", "mass", "n"),
+        *("shares", "spread", "unit", "unseen", "white"),
+    )
 
     def __init__(self, space: WordSpace, counts: Counter, n: int):
         self._letters: tuple[np.ndarray, np.ndarray] | None = None
@@ -300,9 +310,10 @@ class _Text:
         lookup = space.index_.get
         places = [lookup(word, -1) for word in counts]
         self.ids, numbers = np.array(places, dtype=np.int64), np.array(list(counts.values()), dtype=float)
-        unseen = _NO_NUMBERS
+        self.unseen, unseen = [], _NO_NUMBERS
         if -1 in places:
             known = self.ids >= 0
+            self.unseen = [word for word, place in zip(counts, places, strict=True) if place < 0]
             self.ids, numbers, unseen = self.ids[known], numbers[known], numbers[~known]
         idf = space._idf[self.ids]
         weights = (1 + np.log(numbers)) * idf
@@ -319,7 +330,7 @@ class _Text:
     def letters(self, space: WordSpace) -> tuple[np.ndarray, np.ndarray]:
         """As `WordSpace.letters`; most texts never need them."""
         if self._letters is None:
-            self._letters = space.letters(self.counts)
+            self._letters = space.letters(self.ids, self.unseen)
         return self._letters
 
     def weight(self, space: WordSpace, word: str) -> float:
@@ -486,9 +497,9 @@ def _joined(space: WordSpace, texts: list[_Text]) -> _Text:
     """Several texts as one; a single one is that already."""
     if len(texts) == 1:
         return texts[0]
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(text.counts)
+    counts = Counter(texts[0].counts)
+    for text in texts[1:]:
+        counts.update(text.counts.elements())  # counted faster than counts are added
     return _Text(space, counts, sum(text.n for text in texts))
 
 
