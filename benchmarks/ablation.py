@@ -73,7 +73,8 @@ def variants(data, recipe):
             {"labels": {k: np.where(np.isnan(v), v, v >= 0.5) for k, v in whole.labels.items()}},
         ),
         ("without grades of comments", {"labels": _without_grades(whole, size)}),
-        ("every n-gram expected to weigh alike", {"recipe": dataclasses.replace(recipe, ratio_power=0.0)}),
+        ("n-grams of one class expected to weigh no more", {"recipe": dataclasses.replace(recipe, ratio_power=0.0)}),
+        ("graded n-grams expected to weigh no more", {"recipe": dataclasses.replace(recipe, graded_spread={})}),
         ("without grades of n-grams", {"hints": whole.hints * 0}),
         ("every corpus weighing the same a row", {"weights": {k: np.ones(len(v)) for k, v in whole.weights.items()}}),
     ):

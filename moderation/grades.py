@@ -39,7 +39,7 @@ def attach(comments: pd.DataFrame, path: Path) -> pd.DataFrame:
     comments : DataFrame, n rows
         As `Dataset.comments`.
     path : path
-        CSV with the columns `COLUMNS`; grades are numbers from 0 to 1.
+        CSV with the columns `COLUMNS`; grades are numbers from 0 to 1, or empty.
 
     Returns
     -------

@@ -37,7 +37,7 @@ class Label:
 # Of the 4,427 annotated Globe and Mail comments 4 % are hostile or antagonising and 8 % sarcastic or condescending.
 ALL = (
     Label("abusive", "TOXICITY", 0.05, "maximum recall @ precision >= 0.25", strength=0.5),
-    Label("mocking", "MOCKING", 0.08, "maximum recall @ precision >= 0.2"),
+    Label("mocking", "MOCKING", 0.08, "maximum recall @ precision >= 0.2", strength=0.5),
     # The last one compares with the article; the others look at the text alone.
     Label("off_topic", "OFF_TOPIC", 0.05, "maximum recall @ precision >= 0.33", adapts=0.05),
 )

@@ -19,7 +19,7 @@ body{font:16px/1.5 system-ui,sans-serif;color:#1f2933;background:#fff;max-width:
 h1{font-size:1.7rem}h2{margin-top:2.5rem;border-bottom:1px solid #cbd5e0;padding-bottom:.2rem}
 table{border-collapse:collapse;margin:1rem 0;font-size:.92rem;display:block;overflow-x:auto}
 th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid #e2e8f0;white-space:nowrap}
-th:nth-child(-n+2),td:nth-child(-n+2){text-align:left}td:nth-child(-n+2){white-space:normal}td:first-child{min-width:5.5rem}th{background:#f7fafc}
+th:nth-child(-n+2),td:nth-child(-n+2){text-align:left}td:nth-child(-n+2){white-space:normal}td:first-child{min-width:5.5rem}th{background:#f7fafc;white-space:normal}
 img{max-width:100%;height:auto}p,li{max-width:46rem}.note{color:#4a5568;font-size:.92rem}
 """
 
@@ -149,7 +149,8 @@ def _measured(measured):
     html = (
         "<h2>By corpus</h2><p>ROC AUC with its 95 % interval. “Left out” is the figure for a newsroom that the model "
         "has never seen: no comment of that corpus trained it. Off-topic pairs a comment with its own and with a wrong "
-        "article, none of which was in training.</p>"
+        "article, none of which was in training: a random or the most similar one of a fifth of the corpus's articles, "
+        "or the nearest, the most similar of all.</p>"
         + _table(["label", "corpus", "rows", "positive", "cross-validated", "left out"], rows)
     )
     if measured["never_trained"]:

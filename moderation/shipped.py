@@ -65,7 +65,7 @@ def read(corpora: Path):
     data = datasets.join([*parts, starter.part(train_rows)])
     data.comments = grades.attach(_without_measured(data.comments, corpora), GRADES)
     data.ngrams = grades.read_ngrams(NGRAMS)
-    graded = int(data.comments["graded_abusive"].notna().sum())
+    graded = int(data.comments["graded_mocking"].notna().sum())
     for name, file, rows in (("grades", GRADES, graded), ("grades of n-grams", NGRAMS, len(data.ngrams))):
         data.sources.append(
             {
@@ -200,6 +200,7 @@ def threads(topics, data, recipe, steps) -> dict:
             n_splits=recipe.n_splits,
             seed=recipe.seed,
             thread=thread,
+            wrong=("random", "similar", "nearest"),
             progress=steps(f"Comparing {name}"),
             jobs=topics.jobs,
         )
@@ -219,7 +220,17 @@ def cross_validated(fitted, under) -> dict:
         )
         for label in TEXT_LABELS
     }
-    return {**found, OFF_TOPIC: _topic_figures(fitted.topics, under, "fold")}
+    topics = fitted.topics
+    splits = [(topics.without_fold(fold), _of_fold(fold)) for fold in np.unique(topics.folds)]
+    return {**found, OFF_TOPIC: _topic_figures(topics, under, splits, ("random", "similar"))}
+
+
+def _of_fold(fold):
+    return lambda pairs: pairs.of_fold(fold)
+
+
+def _of_corpus(corpus):
+    return lambda pairs: np.flatnonzero(pairs.corpora == corpus)
 
 
 def left_out(fitted, under, steps) -> dict:
@@ -241,24 +252,32 @@ def left_out(fitted, under, steps) -> dict:
             known = np.isfinite(truth)
             articles = trainer.comments["article_id"].to_numpy()[rows]
             found[label][str(corpus)] = auc_with_interval(truth[known], logits[known], groups=articles[known])
-    found[OFF_TOPIC] = _topic_figures(fitted.topics, under, "corpora")
+    topics = fitted.topics
+    by_corpus = [(np.flatnonzero(topics.corpora != corpus), _of_corpus(corpus)) for corpus in np.unique(topics.corpora)]
+    found[OFF_TOPIC] = _topic_figures(topics, under, by_corpus, ("random", "similar", "nearest"))
     return found
 
 
-def _topic_figures(topics, under, left_out) -> dict:
-    """ROC AUC of off_topic by corpus, by what the comment is compared with, and by which wrong article, from models
-    trained without the pairs' ``fold`` or ``corpora``."""
-    bare, threaded = {}, {}
-    sizes = {name: len(pairs.labels) for name, pairs in under.items()}
-    for name, size in sizes.items():
-        bare[name], threaded[name] = np.full(size, np.nan), np.full(size, np.nan)
-    groups = getattr(topics, left_out)
-    for group in np.unique(groups):
-        rest = np.flatnonzero(groups != group)
-        if len(rest):
-            model = topics.fit(rest)
+def _topic_figures(topics, under, splits, kinds) -> dict:
+    """ROC AUC of off_topic by corpus, by what the comment is compared with, and by which wrong article.
+
+    Parameters
+    ----------
+    topics : TopicTrainer
+    under : dict of str to TopicTrainer
+        As `threads` gives.
+    splits : list of (ndarray, callable)
+        Pairs of `topics` that train, and what tells the pairs, of one of `under`, that are then measured.
+    kinds : sequence of str
+        Of wrong articles.
+    """
+    bare = {name: np.full(len(pairs.labels), np.nan) for name, pairs in under.items()}
+    threaded = {name: values.copy() for name, values in bare.items()}
+    for train, measured_of in splits:
+        if len(train):
+            model = topics.fit(train)
             for name, pairs in under.items():
-                rows = np.flatnonzero(getattr(pairs, left_out) == group)
+                rows = measured_of(pairs)
                 bare[name][rows], threaded[name][rows] = pairs.logits(model, rows)
     first = next(iter(under))  # without their threads the pairs are the same for all
     found: dict[str, dict] = {}
@@ -269,13 +288,13 @@ def _topic_figures(topics, under, left_out) -> dict:
         ):
             chosen = (under[name].corpora == corpus) & np.isfinite(logits)
             if chosen.any():
-                found |= _pair_figures(f"{corpus}, {what}", under[name], chosen, logits)
+                found |= _pair_figures(f"{corpus}, {what}", under[name], chosen, logits, kinds)
     return found
 
 
-def _pair_figures(name, pairs, chosen, logits):
+def _pair_figures(name, pairs, chosen, logits, kinds):
     own = chosen & (pairs.kinds == "own")
-    rows = {f"{kind} wrong article": own | chosen & (pairs.kinds == kind) for kind in ("random", "similar")}
+    rows = {f"{kind} wrong article": own | chosen & (pairs.kinds == kind) for kind in kinds}
     if harden(pairs.labels[own]).any():
         rows["judged by people"] = own
     return {

@@ -14,8 +14,9 @@ import functools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import snowballstemmer
@@ -775,15 +776,46 @@ def _places(found: list[Piece], parts, counts) -> list[tuple[int, int, float]]:
 
 #: Fewest and most comments of the threads that are trained on.
 THREAD = (3, 50)
+#: What a pair with a wrong article weighs, against 1 for one with the comment's own that nobody judged.
+_WRONG = {"random": 0.5, "similar": 0.5, "nearest": 1.0}
+
+
+class Pairs(NamedTuple):
+    """Comments, each with an article.
+
+    Attributes
+    ----------
+    comments : list of n Comment
+    labels, weights : ndarray of float, shape (n,)
+    kinds : list of n str
+        ``own``, or a kind of wrong article, see `pair`.
+    corpora : list of n str
+    own, paired : list of n str
+        The keys of the article that the comment stands under, and of the one it is paired with.
+    """
+
+    comments: list[Comment]
+    labels: np.ndarray
+    weights: np.ndarray
+    kinds: list[str]
+    corpora: list[str]
+    own: list[str]
+    paired: list[str]
 
 
 def pair(
-    comments, articles: dict[str, Article], *, seed: int = 0, thread: tuple[int, int] = THREAD
-) -> tuple[list[Comment], np.ndarray, np.ndarray, list[str]]:
+    comments,
+    articles: dict[str, Article],
+    *,
+    seed: int = 0,
+    thread: tuple[int, int] = THREAD,
+    wrong: Sequence[str] = ("random", "similar"),
+    folds: dict[str, int] | None = None,
+) -> Pairs:
     """Comments with their own article and with wrong ones, for training or measuring.
 
-    Each comment under an article gives a pair with it, one with a random other article of its corpus and one with
-    the most similar other article. A comment that was judged off topic gives only the pair with its own article.
+    Each comment under an article gives a pair with it and with one wrong article of each kind. A comment that was
+    judged off topic gives only the pair with its own article.
 
     Parameters
     ----------
@@ -793,43 +825,46 @@ def pair(
     thread : (int, int)
         Fewest and most other comments of the article to take as its thread; twice as many are as likely as half as
         many, since a thread is read at all lengths.
-
-    Returns
-    -------
-    comments : list of n Comment
-    labels, weights : ndarray of float, shape (n,)
-    kinds : list of n str
-        ``own``, ``random`` or ``similar``.
+    wrong : sequence of str
+        Kinds of wrong articles: of the corpus's other ones in the same fold ``random`` and ``similar``, the most
+        similar; ``nearest``, the most similar of all of the corpus.
+    folds : dict of str to int, optional
+        The articles' folds; by default all are in one.
     """
     rng, drawing = np.random.default_rng(seed), np.random.default_rng([seed, 1])
-    made, labels, weights, kinds = [], [], [], []
+    rows: list[tuple] = []
     under = comments[comments["article_id"] != ""]
-    for _, group in under.groupby("corpus", sort=True):
+    for corpus, group in under.groupby("corpus", sort=True):
         by_article = dict(iter(group.groupby("article_id", sort=True)))
         keys = list(by_article)
         texts = {key: part["text"].to_list() for key, part in by_article.items()}
-        similar = _most_similar(keys, articles)
-        for key, part in by_article.items():
+        fold = np.array([folds[key] if folds else 0 for key in keys])
+        other = ~np.eye(len(keys), dtype=bool)
+        beside = other & (fold[:, None] == fold)
+        likeness = _likeness(keys, articles) if len(keys) > 1 else np.zeros((1, 1))
+        for place, (key, part) in enumerate(by_article.items()):
+            among = {kind: np.flatnonzero((other if kind == "nearest" else beside)[place]) for kind in wrong}
             for row in part.itertuples():
                 judged = row.off_topic
                 off = 0.0 if np.isnan(judged) else judged
-                made.append(_placed(row, key, texts, articles, drawing, thread, row.parent_text))
-                labels.append(off)
-                weights.append(1.0 if np.isnan(judged) else 2.0)
-                kinds.append("own")
-                if off > 0.3 or len(keys) < 2:
+                own = _placed(row, key, texts, articles, drawing, thread, row.parent_text)
+                rows.append((own, off, 1.0 if np.isnan(judged) else 2.0, "own", corpus, key, key))
+                if off > 0.3:
                     continue
-                others = [other for other in keys if other != key]
-                wrong = {"random": others[rng.integers(len(others))], "similar": similar[key]}
-                for kind, other in wrong.items():
+                for kind, places in among.items():
+                    if not len(places):
+                        continue
+                    best = rng.integers(len(places)) if kind == "random" else likeness[place, places].argmax()
+                    paired = keys[places[best]]
                     parent = ""
                     if row.parent_text:
-                        parent = texts[other][rng.integers(len(texts[other]))]
-                    made.append(_placed(row, other, texts, articles, drawing, thread, parent))
-                    labels.append(1.0)
-                    weights.append(0.5)
-                    kinds.append(kind)
-    return made, np.array(labels), np.array(weights), kinds
+                        parent = texts[paired][rng.integers(len(texts[paired]))]
+                    made = _placed(row, paired, texts, articles, drawing, thread, parent)
+                    rows.append((made, 1.0, _WRONG[kind], kind, corpus, key, paired))
+    if not rows:
+        return Pairs([], np.zeros(0), np.zeros(0), [], [], [], [])
+    made, labels, weights, *names = map(list, zip(*rows, strict=True))
+    return Pairs(made, np.array(labels), np.array(weights), *names)
 
 
 def _placed(row, key, texts, articles, rng, thread, parent):
@@ -840,13 +875,9 @@ def _placed(row, key, texts, articles, rng, thread, parent):
     return Comment(row.text, row.id, articles[key], parent, chosen)
 
 
-def _most_similar(keys, articles):
-    """For each article the most similar other one, by the cosine of their stems' TF-IDF weights."""
+def _likeness(keys, articles):
+    """Of each article to each other: the cosine of their stems' TF-IDF weights; shape (keys, keys)."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    if len(keys) < 2:
-        return {}
     matrix = TfidfVectorizer(analyzer=stems, sublinear_tf=True).fit_transform([articles[key].text for key in keys])
-    likeness = (matrix @ matrix.T).toarray()
-    np.fill_diagonal(likeness, -1)
-    return {key: keys[int(best)] for key, best in zip(keys, likeness.argmax(axis=1), strict=True)}
+    return (matrix @ matrix.T).toarray()

@@ -55,6 +55,9 @@ class Recipe:
     word_hint, pair_hint : float
         How far the coefficients of graded words, and of graded pairs of words, may move together in the direction of
         their grades; see `moderation.grades.hints`.
+    graded_spread : dict of str to float
+        For a label, how much further from zero the coefficients of graded words and pairs may each be, where not 0;
+        see `graded_spread`.
     calibrated_on : dict of str to tuple of str
         For a label, the corpora whose held-out rows give probabilities, curves and thresholds;
         all where none is named or none of the named is there. A corpus of comments that were selected as
@@ -107,6 +110,7 @@ class Recipe:
     ratio_power: float = 0.1
     word_hint: float = 0.15
     pair_hint: float = 3.0
+    graded_spread: dict[str, float] = field(default_factory=lambda: {"mocking": 3.0})
     calibrated_on: dict[str, tuple[str, ...]] = field(
         default_factory=lambda: dict.fromkeys(
             TEXT_LABELS, ("data", "fox_news", "nyt_room_for_debate", "wikipedia_talk")
@@ -213,6 +217,31 @@ def ratio_spread(
     spread = np.ones(matrix.shape[1])
     spread[:ngrams] = np.maximum(ratio[:ngrams], _LEAST_RATIO) ** power
     spread[:ngrams] /= np.sqrt((spread[:ngrams] ** 2).mean()) if ngrams else 1.0
+    return spread
+
+
+def graded_spread(hints: sparse.csr_matrix, features: int, factor: float) -> np.ndarray:
+    """How much further from zero each coefficient is expected where its n-gram has a grade.
+
+    Few of the many n-grams say anything by themselves. One that was read and given no grade, as the name of a place, is
+    more likely to stand beside a label by chance: in the comments under one article, say.
+
+    Parameters
+    ----------
+    hints : sparse, shape (words, directions)
+        As `moderation.grades.hints` gives them, of the first features.
+    features : int
+    factor : float
+        What the highest grade adds to 1.
+
+    Returns
+    -------
+    ndarray of float, shape (features,)
+        1 where there is no grade.
+    """
+    spread = np.ones(features)
+    # The hints are squares of grades.
+    spread[: hints.shape[0]] += factor * np.sqrt(hints.max(axis=1).toarray().ravel())
     return spread
 
 
@@ -336,7 +365,8 @@ def _fit_text(counts: Counts, part, recipe, hints):
         cue_weight=recipe.cue_weight,
     )
     blocks = features.blocks()
-    shared = hints[features.columns[WORDS]] @ sparse.diags_array(grades.scales(recipe.word_hint, recipe.pair_hint))
+    graded = hints[features.columns[WORDS]]
+    shared = graded @ sparse.diags_array(grades.scales(recipe.word_hint, recipe.pair_hint))
     shared.resize(blocks[CUES].stop, shared.shape[1])  # the words are the first features, and the others have no grades
     classifiers = {}
     for label, (truth, weights) in by_label.items():
@@ -344,6 +374,7 @@ def _fit_text(counts: Counts, part, recipe, hints):
         matrix = counts.transform(features, rows[known])
         truth, weights = truth[known], weights[known]
         spread = ratio_spread(matrix, truth, weights, blocks[CUES].start, recipe.ratio_power)
+        spread *= graded_spread(graded, matrix.shape[1], recipe.graded_spread.get(label, 0.0))
         classifiers[label] = fit_classifier(matrix, truth, weights, recipe.strength[label], spread, shared)
         del matrix
         # Half the bytes; scores move by less than a millionth.
@@ -529,7 +560,7 @@ def adapt(base: Model, data: Dataset, *, recipe: Recipe | None = None, seed: int
             label, out_of_fold, labels, base.thresholds[label], recipe
         )
     topic = base.topic
-    pairs, pair_labels, pair_weights, _ = pair(_some(comments, seed), data.articles, seed=seed)
+    pairs, pair_labels, pair_weights, *_ = pair(_some(comments, seed), data.articles, seed=seed)
     if pairs:
         bare, threaded = base.topic.evidence(steps("Comparing with articles")(pairs))
         values = base.topic.scaled(np.concatenate([bare, threaded]))
@@ -754,8 +785,9 @@ def fit(
             held[label], calibrations[label] = _calibrated(
                 label, truth[known], logits[label][known], corpora[known], recipe
             )
+        known = np.isfinite(topic_logits)
         held[OFF_TOPIC], calibrations[OFF_TOPIC] = _calibrated(
-            OFF_TOPIC, np.tile(topics.labels, 2), topic_logits, np.tile(topics.corpora, 2), recipe
+            OFF_TOPIC, np.tile(topics.labels, 2)[known], topic_logits[known], np.tile(topics.corpora, 2)[known], recipe
         )
         thresholds = {
             label: choose_threshold(recipe.thresholds[label], found.curve(recipe.base_rates[label]))
@@ -838,11 +870,15 @@ def _word_space(documents, seed):
     return WordSpace(seed=seed).fit(documents)
 
 
+_PAIRS = 2_000  #: pairs whose evidence is gathered at a time
+
+
 class TopicTrainer:
     """Fits the topic model on pairs whose evidence is gathered once.
 
-    Articles are dealt out into folds, and a comment's wrong articles come from its own fold: a fold that is measured
-    then holds no article that training has seen, neither as the right one nor as a wrong one.
+    Articles are dealt out into folds. A fold is measured on the pairs of which both articles are in it, by a model of
+    those of which neither is: it holds no article that training has seen, be it as the right one or as a wrong one.
+    A pair whose articles are in two folds only trains.
 
     Parameters
     ----------
@@ -851,7 +887,8 @@ class TopicTrainer:
     data : Dataset
     n_splits, seed : int
     thread : (int, int)
-        As for `moderation.topic.pair`.
+    wrong : sequence of str
+        As for `moderation.topic.pair`. Articles that are alike say most about what tells a comment's own from another.
     progress : callable, optional
     jobs : int
         Processes.
@@ -860,7 +897,9 @@ class TopicTrainer:
     ----------
     bare, threaded : ndarray of float, shape (pairs, features)
     labels, weights : ndarray of float, shape (pairs,)
-    fold, kinds, corpora, articles : ndarray, shape (pairs,)
+    folds : ndarray of int, shape (pairs, 2)
+        Of the article that the comment stands under, and of the one it is paired with.
+    kinds, corpora, articles : ndarray, shape (pairs,)
     """
 
     def __init__(
@@ -871,28 +910,34 @@ class TopicTrainer:
         n_splits: int,
         seed: int,
         thread: tuple[int, int] = THREAD,
+        wrong: Sequence[str] = ("random", "nearest"),
         progress=iter,
         jobs: int = 1,
     ):
         self.reader, self.jobs = reader, jobs
         under = data.comments[data.comments["article_id"] != ""].reset_index(drop=True)
-        gathered = []
-        for fold, (_, test) in enumerate(datasets.folds(under, n_splits=n_splits, seed=seed)):
-            for corpus, part in under.iloc[test].groupby("corpus", sort=True):
-                gathered.append((fold, corpus, pair(part, data.articles, seed=seed + fold, thread=thread)))
-        self.comments = [comment for _, _, (made, *_) in gathered for comment in made]
-        self.labels, self.weights = (
-            np.concatenate([np.asarray(found[i], dtype=float) for _, _, found in gathered]) for i in (1, 2)
-        )
-        self.kinds = np.array([kind for _, _, (*_, kinds) in gathered for kind in kinds], dtype=object)
-        sizes = [len(made) for _, _, (made, *_) in gathered]
-        self.fold = np.repeat(np.array([fold for fold, _, _ in gathered], dtype=np.int64), sizes)
-        self.corpora = np.repeat(np.array([corpus for _, corpus, _ in gathered], dtype=object), sizes)
+        folds = {
+            key: fold
+            for fold, (_, test) in enumerate(datasets.folds(under, n_splits=n_splits, seed=seed))
+            for key in under["article_id"].to_numpy()[test]
+        }
+        found = pair(under, data.articles, seed=seed, thread=thread, wrong=wrong, folds=folds)
+        self.comments, self.labels, self.weights = found.comments, found.labels, found.weights
+        self.kinds, self.corpora = (np.array(names, dtype=object) for names in (found.kinds, found.corpora))
+        self.folds = np.array([[folds[key] for key in keys] for keys in (found.own, found.paired)]).T
         self.articles = titles(self.comments)
-        # Each with the others of its articles, which are then read once.
-        work = [(reader, made) for _, _, (made, *_) in gathered]
-        found = processes.each(_evidence, work, jobs, progress)
-        self.bare, self.threaded = (np.concatenate(side) for side in zip(*found, strict=True))
+        # Each with the others of its article, which are then read once.
+        work = [(reader, self.comments[begin : begin + _PAIRS]) for begin in range(0, len(self.comments), _PAIRS)]
+        evidence = processes.each(_evidence, work, jobs, progress)
+        self.bare, self.threaded = (np.concatenate(side) for side in zip(*evidence, strict=True))
+
+    def without_fold(self, fold: int) -> np.ndarray:
+        """The pairs of which no article is in a fold."""
+        return np.flatnonzero((self.folds != fold).all(axis=1))
+
+    def of_fold(self, fold: int) -> np.ndarray:
+        """The pairs of which both articles are in a fold."""
+        return np.flatnonzero((self.folds == fold).all(axis=1))
 
     def fit(self, rows: np.ndarray) -> TopicModel:
         """A model trained on the pairs at `rows` alone."""
@@ -905,18 +950,16 @@ class TopicTrainer:
         return _topic_logits(model, self.bare[rows], self.threaded[rows])
 
     def cross_fit(self, progress=iter) -> tuple[TopicModel, np.ndarray, np.ndarray]:
-        """What `fit` gives of all pairs; and logits of every pair, without and with thread, from a model that saw no
-        article of its fold."""
+        """What `fit` gives of all pairs; and logits of every pair within a fold, without and with thread, from a model
+        that saw no article of the fold, NaN for the others."""
         splits = [(np.arange(len(self.labels)), np.zeros(0, dtype=np.int64))]
-        splits += [
-            (np.flatnonzero(self.fold != fold), np.flatnonzero(self.fold == fold)) for fold in np.unique(self.fold)
-        ]
+        splits += [(self.without_fold(fold), self.of_fold(fold)) for fold in np.unique(self.folds)]
         known = TopicModel(self.reader.space, self.reader.strength), self.bare, self.threaded, self.labels, self.weights
         (whole, _), *found = processes.each(_fit_topic, [(*known, *split) for split in splits], self.jobs, progress)
         found_by_whole = whole.mean_, whole.scale_, whole.weighers_
         whole = TopicModel(self.reader.space, self.reader.strength)
         whole.mean_, whole.scale_, whole.weighers_ = found_by_whole
-        bare, threaded = np.zeros(len(self.labels)), np.zeros(len(self.labels))
+        bare, threaded = np.full((2, len(self.labels)), np.nan)
         for (_, test), (_, logits) in zip(splits[1:], found, strict=True):
             bare[test], threaded[test] = logits
         return whole, bare, threaded

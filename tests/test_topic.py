@@ -118,12 +118,34 @@ def test_threads_of_all_lengths_are_trained_on_and_leave_the_wrong_articles_as_t
     articles = {
         place: Article(f"News of the {place}", f"The {place} is to be rebuilt.") for place in ("harbour", "school")
     }
-    made, labels, _, kinds = topics.pair(comments, articles, thread=(2, 30))
+    made, labels, _, kinds, *_ = topics.pair(comments, articles, thread=(2, 30))
     sizes = np.array([len(comment.thread) for comment in made])
     assert sizes.min() == 2 and 25 <= sizes.max() <= 30
     assert 0.35 < (sizes <= 7).mean() < 0.65  # half of them by the doubling: 2 to 7 as often as 8 to 30
     assert all(comment.text not in comment.thread for comment in made)
-    longest, same, _, again = topics.pair(comments, articles, thread=(50, 50))
+    longest, same, _, again, *_ = topics.pair(comments, articles, thread=(50, 50))
     assert {len(comment.thread) for comment in longest} == {39, 40}  # no more than the article's others
     assert [c.article for c in longest] == [c.article for c in made] and kinds == again
     np.testing.assert_array_equal(labels, same)
+
+
+def test_a_wrong_article_is_of_the_same_fold_or_the_most_similar_of_all():
+    places = {"harbour-1": 0, "school-1": 0, "harbour-2": 1, "school-2": 1}  # and their folds
+    rows = [
+        (f"comment {i}", key, "", "starter", judged) for key in places for i, judged in enumerate((np.nan, 0.0, 1.0))
+    ]
+    comments = pd.DataFrame(rows, columns=["text", "article_id", "parent_text", "corpus", "off_topic"])
+    comments["id"] = [str(i) for i in range(len(comments))]
+    articles = {key: Article(key, f"The {key.split('-')[0]} is to be rebuilt.") for key in places}
+    found = topics.pair(comments, articles, wrong=("random", "similar", "nearest"), folds=places)
+    pairs = list(zip(found.own, found.kinds, found.paired, strict=True))
+    assert all(articles[paired] == each.article for each, paired in zip(found.comments, found.paired, strict=True))
+    # What was judged off topic has its own article alone.
+    assert [pair for pair in pairs if pair[0] == "harbour-1"] == 2 * [
+        ("harbour-1", "own", "harbour-1"),
+        ("harbour-1", "random", "school-1"),
+        ("harbour-1", "similar", "school-1"),
+        ("harbour-1", "nearest", "harbour-2"),
+    ] + [("harbour-1", "own", "harbour-1")]
+    assert found.labels[:9].tolist() == [0, 1, 1, 1, 0, 1, 1, 1, 1]
+    assert found.weights[:9].tolist() == [1, 0.5, 0.5, 1, 2, 0.5, 0.5, 1, 2]

@@ -9,9 +9,10 @@ from conftest import ROOT
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
-from moderation import cost, processes, soft, training
-from moderation.comments import DataError
+from moderation import cost, grades, processes, soft, training
+from moderation.comments import Article, DataError
 from moderation.corpus import Corpus
+from moderation.dataset import Dataset
 from moderation.transformer import fitted_union, make_union
 
 LIMITS = {"min_df": 2, "max_words": 500, "max_characters": 2_000}
@@ -128,6 +129,12 @@ def test_a_rare_word_is_weighed_as_its_grade_says():
     assert found[1] > found[0]
 
 
+def test_what_has_a_grade_may_weigh_more():
+    hints = grades.hints(["moron", "Moscow", "oh, sure"], {"moron": (1.0, 0.0, 0.0), "oh, sure": (0.0, 0.5, 0.1)})
+    assert training.graded_spread(hints, 4, 3.0).tolist() == [4.0, 1.0, 2.5, 1.0]
+    assert training.graded_spread(hints, 4, 0.0).tolist() == [1.0] * 4
+
+
 def test_an_ngram_of_one_class_may_weigh_more_than_one_of_both():
     # Rows say how often in each class: the first n-gram in both, the second in one; the last feature is no n-gram.
     matrix = sparse.csr_matrix([[1.0, 0.0, 5.0], [1.0, 0.2, 1.0], [1.0, 0.0, 0.0], [1.0, 0.4, 1.0]])
@@ -145,6 +152,30 @@ def test_counted_in_parts_an_ngram_has_the_same_spread(monkeypatch):
     whole = training.ratio_spread(matrix, labels, weights, 30, 0.3)
     monkeypatch.setattr(training, "_ROWS", 7)
     np.testing.assert_allclose(training.ratio_spread(matrix, labels, weights, 30, 0.3), whole, rtol=1e-12)
+
+
+def test_a_fold_is_measured_on_articles_that_training_has_not_seen(scorer):
+    words = ("harbour", "school", "budget", "orchestra", "glacier", "railway")
+    keys = [f"starter/{word}-{i}" for word in words for i in range(2)]
+    articles = {key: Article(key, f"The {key.split('/')[1][:-2]} is to be rebuilt, says the mayor.") for key in keys}
+    rows = [("starter", f"{key} {i}", key, "", f"What about {key[8:]}? {i}", np.nan) for key in keys for i in range(3)]
+    comments = pd.DataFrame(rows, columns=["corpus", "id", "article_id", "parent_text", "text", "off_topic"])
+    trainer = training.TopicTrainer(scorer.model.topic, Dataset(comments, articles), n_splits=3, seed=0)
+    pairs = np.arange(len(trainer.labels))
+    shown = [each.article.title for each in trainer.comments]
+    standing = [each.id.rpartition(" ")[0] for each in trainer.comments]
+    across = trainer.folds[:, 0] != trainer.folds[:, 1]
+    assert across.any() and (trainer.kinds[across] == "nearest").all()
+    measured = []
+    for fold in range(3):
+        train, test = trainer.without_fold(fold), trainer.of_fold(fold)
+        seen = {names[i] for i in train for names in (shown, standing)}
+        assert seen and not seen & {names[i] for i in test for names in (shown, standing)}
+        measured += test.tolist()
+    assert sorted(measured) == pairs[~across].tolist()
+    _, bare, threaded = trainer.cross_fit()
+    for logits in (bare, threaded):
+        assert (np.isnan(logits) == across).all()
 
 
 @pytest.mark.parametrize("label", [0.0, 1.0])
