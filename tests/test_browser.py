@@ -216,25 +216,25 @@ def a_threshold_dragged_and_saved(page, desk):
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.14, box["y"] + 50, steps=3)
     shot(page, "thresholds")
-    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 50, steps=6)
+    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 50, steps=6)
     page.mouse.up()
-    assert page.inner_text("#at") == "0.70"
+    assert page.inner_text("#at") == "0.30"
     after = float(page.inner_text("[data-value=flags]"))
     assert 0 < after < before
     assert re.fullmatch(r"\(\d.*–\d.*\)", page.inner_text("[data-interval=flags]"))
     assert serious(page) == []
     page.focus("#threshold")
     page.keyboard.press("ArrowRight")
-    assert page.inner_text("#at") == "0.72"
+    assert page.inner_text("#at") == "0.32"
     page.click("#save")
     page.wait_for_selector(".done")
-    assert "abusive is flagged from 0.72" in page.inner_text(".done")
-    assert "Lea" in page.inner_text("table") and "0.72" in page.inner_text("table")
+    assert "abusive is flagged from 0.32" in page.inner_text(".done")
+    assert "Lea" in page.inner_text("table") and "0.32" in page.inner_text("table")
     # It holds from now on.
-    until(lambda: desk.score(text="You are a stupid man.")["labels"]["abusive"]["threshold"] == 0.72)
+    until(lambda: desk.score(text="You are a stupid man.")["labels"]["abusive"]["threshold"] == 0.32)
     page.get_by_role("button", name="Back to").click()
     page.wait_for_selector(".done")
-    assert "0.72" not in page.inner_text(".done")
+    assert "0.32" not in page.inner_text(".done")
 
 
 def a_model_retrained_promoted_and_rolled_back(page, desk):
