@@ -141,7 +141,8 @@ def score_file(
         comments = bulk.comments(source, articles or {}, summary, rows)
         with _client(scheduler, workers) as client, client.as_current(), _told_clearly(kept.folder):
             name = f"moderation-{uuid.uuid4().hex}"
-            client.register_plugin(model, name=name)
+            with _asked():
+                client.register_plugin(model, name=name)
             try:
                 run = _Run(client, name, kept)
                 for each in _cut(comments, part, f"{__version__} {model.digest}"):
@@ -320,6 +321,15 @@ def _told_clearly(folder: Path) -> Iterator[None]:
         raise ClusterError(f"the connection to the scheduler was lost; {left}") from None
 
 
+@contextmanager
+def _asked() -> Iterator[None]:
+    """A scheduler that does not answer is a lost connection, whichever error Dask has for it."""
+    try:
+        yield
+    except OSError as error:
+        raise CommClosedError(str(error)) from None
+
+
 class _Run:
     """Hands parts to the workers, a few at a time, and keeps what they return."""
 
@@ -330,7 +340,7 @@ class _Run:
     def submit(self, part: Part) -> None:
         if part.key in self._under_way.values():
             return  # the same rows again
-        while len(self._under_way) >= _AHEAD * max(1, sum(self._client.nthreads().values())):
+        while len(self._under_way) >= _AHEAD * max(1, self._threads()):
             self._collect()
         # Named by run and part: Dask would take equal names for the same work.
         future = self._client.submit(_score, self._name, part, key=f"{self._name}-{part.key}")
@@ -340,12 +350,17 @@ class _Run:
         while self._under_way:
             self._collect()
 
+    def _threads(self) -> int:
+        """Of all workers together."""
+        with _asked():
+            return sum(self._client.nthreads().values())
+
     def _collect(self) -> None:
         """Keep what is finished; wait until something is."""
         try:
             done = wait(list(self._under_way), timeout=_PATIENCE, return_when="FIRST_COMPLETED").done
         except TimeoutError:
-            if not self._client.nthreads():
+            if not self._threads():
                 raise ClusterError(
                     f"no worker is left; the finished parts are in {self._kept.folder}, and the same command goes on "
                     "from there"

@@ -84,6 +84,8 @@ def outline(data: bytes) -> tuple[str, int] | None:
 
 
 class _Task(WSGITask):
+    wrote_header: bool
+
     def get_environment(self):
         environ = super().get_environment()
         environ["moderation.arrived"] = self.request.arrived
@@ -93,6 +95,15 @@ class _Task(WSGITask):
         if self.channel.server.stopping:
             self.set_close_on_finish()
         return super().build_response_header()
+
+    def write(self, data):
+        # In one piece: of a process that is killed, a proxy has the whole answer or nothing, and then it can ask
+        # another. Once it has the head it can not.
+        if data and self.complete and not self.wrote_header:
+            self.channel.head = self.build_response_header()
+            self.wrote_header = True
+        super().write(data)
+        self.channel.write_soon(b"")  # the head alone, where no body belongs to it
 
 
 class _ErrorTask(ErrorTask):
@@ -108,12 +119,18 @@ class _Channel(HTTPChannel):
     error_task_class = _ErrorTask
     begun = None  # when the first byte of a request came that is not whole yet
     unread = 0  # bytes of a refused request that are still to come
+    head = b""  # of an answer, to be sent with the beginning of its body
 
     def recv(self, buffer_size):
         into = self.server.received_bytes
         count = _libc.recv(self._fileno, into, min(buffer_size, len(into)), socket.MSG_DONTWAIT)
         # The end of the connection, and errors, come again, and are told apart there.
         return ctypes.string_at(into, count) if count > 0 else super().recv(buffer_size)
+
+    def write_soon(self, data):
+        if self.head:
+            data, self.head = self.head + data, b""
+        return super().write_soon(data)
 
     def received(self, data):
         done = super().received(self._turn_away(data))

@@ -229,6 +229,17 @@ def test_without_the_extra_it_says_what_to_install(tmp_path, missing, arguments,
     assert "newsroom-moderation[dask]" in done.stderr
 
 
+def test_a_scheduler_that_stops_answering_is_a_lost_connection(files, remote, tmp_path, monkeypatch):
+    def unanswered(client):
+        raise OSError(f"Timed out trying to connect to {remote[0]} after 10 s")
+
+    monkeypatch.setattr(Client, "nthreads", unanswered)
+    with pytest.raises(cluster.ClusterError, match=r"connection to the scheduler was lost; .* goes on from there"):
+        cluster.score_file(
+            ROOT / "models", "default", files / "in.csv", tmp_path / "out.csv", scheduler=remote[0], part=PART
+        )
+
+
 def test_with_the_scheduler_gone_the_run_ends_and_says_what_is_kept(files, remote, tmp_path):
     """The last one here: it takes the cluster along."""
     address, scheduler = remote[0], remote[3]

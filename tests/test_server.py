@@ -68,13 +68,18 @@ def test_a_refused_connection_can_be_used_again_and_pipelining_keeps_its_order(s
 
 
 def test_what_is_not_scored_before_the_deadline_says_so(server):
+    post(server, SLOW)  # the first one looks up all its words
     begin = time.monotonic()
     assert post(server, SLOW).status_code == 200
-    # Half of what it takes here and now, however fast the machine is.
-    half = str(int(500 * (time.monotonic() - begin)))
-    late = post(server, SLOW, **{"X-Request-Timeout-Ms": half})
-    assert late.status_code == 200
-    found = [item["status"] for item in late.json()["comments"]]
+    limit, found = 1000 * (time.monotonic() - begin), []
+    # How long it takes here and now is not known for certain: until the limit falls in the middle.
+    for _ in range(20):
+        limit *= 0.7 if set(found) <= {"scored"} else 1.2
+        late = post(server, SLOW, **{"X-Request-Timeout-Ms": str(int(limit))})
+        assert late.status_code == 200
+        found = [item["status"] for item in late.json()["comments"]]
+        if len(set(found)) == 2:
+            break
     assert len(found) == 60 and set(found) == {"scored", "not_scored"}
     assert found == sorted(found, reverse=True)  # those that were scored come first
     assert late.json()["comments"][-1]["problem"]["title"] == "Deadline passed"
@@ -327,6 +332,41 @@ def test_however_it_was_asked_it_is_refused(held, sent, closed):
         else:
             connection.sendall(request(b"{}"))
             assert answer(connection)[0].startswith(b"HTTP/1.1 503 ")
+
+
+#: Is killed as soon as it has sent something.
+DYING = """
+import os, signal
+from moderation import server
+
+class Channel(server._Channel):
+    def send(self, data, do_close=True):
+        super().send(data, do_close)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+server.Server.channel_class = Channel
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Length", "3")] if environ["PATH_INFO"] == "/length" else [])
+    return iter([b"all"])  # waitress finds out the length of a list
+
+here = server.Server(
+    application, host="127.0.0.1", port=0, threads=1, limit=1, headers={}, on_refusal=lambda: None
+)
+print(f"on http://127.0.0.1:{here.effective_port}", flush=True)
+here.run_until_stopped(10)
+"""
+
+
+@pytest.mark.parametrize(("path", "expected"), [("/length", b"all"), ("/chunks", b"3\r\nall\r\n")])
+def test_of_a_process_that_is_killed_there_is_a_whole_answer_or_none(start, path, expected):
+    server = start(program=("-c", DYING))
+    with connect(server) as connection:
+        connection.sendall(b"GET %s HTTP/1.1\r\nHost: here\r\n\r\n" % path.encode())
+        read = b""
+        while more := connection.recv(65536):
+            read += more
+    assert read.startswith(b"HTTP/1.1 200 OK\r\n") and read.partition(b"\r\n\r\n")[2] == expected
 
 
 def test_sigterm_lets_the_body_of_a_refused_request_come_in(held):
