@@ -161,8 +161,9 @@ def main() -> None:
         f"{platform.python_version()} and "
         f"scikit-learn {card['libraries']['scikit-learn']}. Ratios are of one run, side by side.",
         "## Accuracy\n\nIntervals are found by drawing articles anew where the comments stand under several, and "
-        "comments elsewhere. Off-topic pairs every comment with its own article and with a wrong one, at random or the "
-        "most similar; where it says so, other comments under that article are its thread: 3 to 15 of them, or up to "
+        "comments elsewhere. Off-topic pairs every comment with its own article and with a wrong one: random, of a "
+        "fifth of the corpus's articles or, left out, of all; similar, the most similar of a fifth; nearest, the most "
+        "similar of all. Where it says so, other comments under that article are its thread: 3 to 15 of them, or up to "
         "50, which are as many as the service looks at.\n\n" + accuracy(card),
         "### Beside Perspective\n\n" + perspective(corpora, card),
         "## Calibration\n\nExpected calibration error on held-out folds: "

@@ -30,12 +30,12 @@ class Without(Counts):
     """Counts whose transformed features of some blocks are nothing."""
 
     def __init__(self, counts, without):
-        super().__init__(counts.blocks, counts.cue_values)
+        super().__init__(counts.blocks, counts.cue_values, counts.listed)
         self.without = without
 
-    def transform(self, features, rows):
-        matrix = super().transform(features, rows)
-        kept = np.ones(matrix.shape[1])
+    def transform(self, features, rows, dtype=np.float64):
+        matrix = super().transform(features, rows, dtype)
+        kept = np.ones(matrix.shape[1], dtype=dtype)
         for name in self.without:
             kept[features.blocks()[name]] = 0
         return matrix @ sparse.diags_array(kept, format="csr")
@@ -67,15 +67,23 @@ def variants(data, recipe):
         yield name, less, everything
     size = len(comments)
     for name, change in (
-        ("without composed comments", {"parts": []}),
+        ("without composed comments", {"added": frozenset([training.SENTENCE])}),
+        ("without sentences", {"added": frozenset([training.COMPOSED])}),
         (
             "labels rounded to 0 and 1",
             {"labels": {k: np.where(np.isnan(v), v, v >= 0.5) for k, v in whole.labels.items()}},
         ),
-        ("without grades of comments", {"labels": _without_grades(whole, size)}),
+        (
+            "without grades of comments and of sentences",
+            {"labels": _without_grades(whole, size), "added": frozenset([training.COMPOSED])},
+        ),
         ("n-grams of one class expected to weigh no more", {"recipe": dataclasses.replace(recipe, ratio_power=0.0)}),
-        ("graded n-grams expected to weigh no more", {"recipe": dataclasses.replace(recipe, graded_spread={})}),
+        (
+            "graded n-grams expected to weigh no more",
+            {"recipe": dataclasses.replace(recipe, graded_spread={}, ungraded_spread={})},
+        ),
         ("without grades of n-grams", {"hints": whole.hints * 0}),
+        ("without grades of n-grams too rare to be learned", {"hints": _of_common(whole)}),
         ("every corpus weighing the same a row", {"weights": {k: np.ones(len(v)) for k, v in whole.weights.items()}}),
     ):
         less = training.TextTrainer.__new__(training.TextTrainer)
@@ -86,8 +94,15 @@ def variants(data, recipe):
         yield f"{share:.0%} of the comments", whole, np.sort(order[: int(share * size)])
 
 
+def _of_common(trainer):
+    """The grades of the n-grams that stand in `Recipe.min_df` texts and more."""
+    counts = trainer.corpus.counts.blocks[WORDS]
+    common = np.bincount(counts.indices, minlength=counts.shape[1]) >= trainer.recipe.min_df
+    return trainer.hints.multiply(common[:, None]).tocsr()
+
+
 def _without_grades(trainer, size):
-    """The corpora's own labels; composed comments keep theirs, which hardly differ."""
+    """The corpora's own labels; composed comments keep theirs, which hardly differ, and sentences have no others."""
     return {
         label: np.concatenate([trainer.comments[label].to_numpy(dtype=float), labels[size:]])
         for label, labels in trainer.labels.items()

@@ -6,8 +6,10 @@ these are a matter of choosing columns.
 
 from __future__ import annotations
 
+import mmap
 import tempfile
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +20,12 @@ from scipy import sparse
 from moderation import processes
 from moderation.cues import NAMES as CUE_NAMES
 from moderation.cues import Scaling, cues
-from moderation.features import CHARACTERS, CUES, NAMELESS, WORDS, FeatureSpace, character_ngrams, piece_tokens
+from moderation.features import CHARACTERS, CUES, LENGTHS, NAMELESS, WORDS, FeatureSpace, character_ngrams, piece_tokens
 from moderation.normal import pieces
 
 _BLOCKS = (WORDS, CHARACTERS)
-_ROWS = 1_000  #: comments that are read, or transformed, at a time
+_ROWS = 1_000  #: comments that are transformed at a time
+_READ = 4_000  #: comments that are read at a time: the more, the fewer n-grams are told twice
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,18 @@ class Counts:
     blocks : dict of str to csr_matrix of int
         How often an n-gram stands in a comment; columns in the order of the alphabet.
     cue_values : ndarray of float64, shape (comments, cues)
+    listed : ndarray of bool, shape (words,)
+        The words that are chosen however rare they are.
     """
 
-    def __init__(self, blocks: dict[str, sparse.csr_matrix], cue_values: np.ndarray):
-        self.blocks, self.cue_values = blocks, cue_values
+    def __init__(self, blocks: dict[str, sparse.csr_matrix], cue_values: np.ndarray, listed: np.ndarray):
+        self.blocks, self.cue_values, self.listed = blocks, cue_values, listed
 
     def choose(self, rows: np.ndarray, *, min_df=3, max_words=None, max_characters=None, cue_weight=0.1) -> Features:
         """What `moderation.transformer.make_union` keeps when fitted on the comments at `rows`.
 
-        Ties in frequency, where a maximum cuts, are settled by the alphabet.
+        Ties in frequency, where a maximum cuts, are settled by the alphabet. Listed words are kept before any others,
+        and if none of the comments holds them: what is known of such a word does not come from its comments.
         """
         columns, idf = {}, {}
         for name, limit in ((WORDS, max_words), (CHARACTERS, max_characters)):
@@ -76,22 +82,24 @@ class Counts:
                 part = counts[rows[begin : begin + _ROWS]]
                 frequency += np.bincount(part.indices, minlength=len(frequency))
                 total += np.bincount(part.indices, part.data, minlength=len(total))
-            kept = np.flatnonzero(frequency >= min_df)
+            _let_go(counts)
+            listed = self.listed if name == WORDS else np.zeros(len(frequency), dtype=bool)
+            kept = np.flatnonzero(listed | (frequency >= min_df))
             if limit is not None and len(kept) > limit:
-                kept = np.sort(kept[np.lexsort((kept, -total[kept]))[:limit]])
+                kept = np.sort(kept[np.lexsort((kept, -total[kept], ~listed[kept]))[:limit]])
             columns[name] = kept
             idf[name] = np.log((len(rows) + 1) / (frequency[kept] + 1.0)) + 1.0
         values = self.cue_values[rows]
         return Features(columns, idf, Scaling(values.mean(axis=0), values.std(axis=0) + 1e-3), cue_weight)
 
-    def transform(self, features: Features, rows: np.ndarray) -> sparse.csr_matrix:
-        """What the transformer of `features` gives for the comments at `rows`; float64, shape (rows, features)."""
+    def transform(self, features: Features, rows: np.ndarray, dtype=np.float64) -> sparse.csr_matrix:
+        """What the transformer of `features` gives for the comments at `rows`; shape (rows, features)."""
         rows = np.asarray(rows)
         weighers = [_Weigher(self.blocks[name], features.columns[name], features.idf[name]) for name in _BLOCKS]
         # Piece by piece into the result, of which there would otherwise be several copies on the way.
         most = sum(int(np.diff(each.counts.indptr)[rows].sum()) for each in weighers)
         most += len(rows) * self.cue_values.shape[1]
-        data, indices = np.empty(most), np.empty(most, dtype=np.int32)
+        data, indices = np.empty(most, dtype=dtype), np.empty(most, dtype=np.int32)
         ends, end = [np.zeros(1, dtype=np.int64)], 0
         for begin in range(0, len(rows), _ROWS):
             some = rows[begin : begin + _ROWS]
@@ -100,9 +108,22 @@ class Counts:
             data[end : end + piece.nnz], indices[end : end + piece.nnz] = piece.data, piece.indices
             ends.append(end + piece.indptr[1:].astype(np.int64))
             end += piece.nnz
+            for each in weighers:
+                _let_go(each.counts)
         indptr = np.concatenate(ends).astype(np.int32 if end < 2**31 else np.int64)
         width = features.blocks()[CUES].stop
         return sparse.csr_matrix((data[:end], indices[:end], indptr), shape=(len(rows), width))
+
+
+def _let_go(matrix: sparse.csr_matrix) -> None:
+    """Take what was read of a matrix that is mapped from a file out of the memory; it is read again when asked for."""
+    if not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    for array in (matrix.data, matrix.indices):
+        while array is not None and not isinstance(array, mmap.mmap):
+            array = getattr(array, "base", None)
+        if array is not None:
+            array.madvise(mmap.MADV_DONTNEED)
 
 
 class _Weigher:
@@ -138,6 +159,8 @@ class Corpus:
         Shortest and longest character n-gram.
     min_df : int
         Fewest comments that an n-gram is kept of; the least that `choose` may be asked for.
+    listed : collection of str
+        Words, and pairs of words, that are kept however rare they are.
     progress : callable, optional
         Wraps an iterable to show how far it is.
     jobs : int
@@ -150,9 +173,18 @@ class Corpus:
     counts : Counts
     """
 
-    def __init__(self, texts: Sequence[str], *, characters=(2, 5), min_df: int = 1, progress=iter, jobs: int = 1):
+    def __init__(
+        self,
+        texts: Sequence[str],
+        *,
+        characters=LENGTHS,
+        min_df: int = 1,
+        listed: Collection[str] = (),
+        progress=iter,
+        jobs: int = 1,
+    ):
         self.characters = characters
-        parts = [texts[begin : begin + _ROWS] for begin in range(0, len(texts), _ROWS)]
+        parts = [texts[begin : begin + _READ] for begin in range(0, len(texts), _READ)]
         pieces_of, words_of = _Columns(), _Columns()
         cue_values = [np.zeros((0, len(CUE_NAMES)))]
         for some_pieces, some_words, values in processes.each(_read, [(part,) for part in parts], jobs, progress):
@@ -160,11 +192,14 @@ class Corpus:
             words_of.add(*some_words)
             cue_values.append(values)
         self.names, blocks = {}, {}
-        self.names[WORDS], blocks[WORDS] = _kept(words_of.places, words_of.counts(), min_df)
+        words_of.add(sorted(listed), sparse.csr_matrix((0, len(listed)), dtype=np.uint8))
+        self.names[WORDS], blocks[WORDS] = _kept(words_of.places, words_of.counts(), min_df, listed=listed)
         grams, of_piece = _characters(pieces_of.places, characters)
         # A character n-gram stands in a comment as often as in its pieces.
         self.names[CHARACTERS], blocks[CHARACTERS] = _kept(grams, pieces_of.counts(), min_df, of_piece)
-        self.counts = Counts(blocks, np.concatenate(cue_values))
+        known = frozenset(listed)
+        of_listed = np.array([name in known for name in self.names[WORDS]], dtype=bool)
+        self.counts = Counts(blocks, np.concatenate(cue_values), of_listed)
         if jobs > 1:
             # Mapped from files, the numbers are in memory once for all processes.
             self._folder = tempfile.TemporaryDirectory(prefix="counts-", ignore_cleanup_errors=True)
@@ -260,9 +295,13 @@ def _characters(pieces: dict[str, int], characters: tuple[int, int]) -> tuple[di
 
 
 def _kept(
-    places: dict[str, int], counts: sparse.csr_matrix, min_df: int, of_piece: sparse.csr_matrix | None = None
+    places: dict[str, int],
+    counts: sparse.csr_matrix,
+    min_df: int,
+    of_piece: sparse.csr_matrix | None = None,
+    listed: Collection[str] = (),
 ) -> tuple[list[str], sparse.csr_matrix]:
-    """The n-grams that stand in `min_df` comments, in the order of the alphabet, and their counts.
+    """The n-grams that stand in `min_df` comments, and those listed, in the order of the alphabet, and their counts.
 
     Parameters
     ----------
@@ -270,25 +309,32 @@ def _kept(
         Columns of the n-grams.
     counts : csr_matrix
         Of the n-grams; or of pieces, and then `of_piece` says what n-grams these hold.
+    listed : collection of str
+        Are among `places`, and are kept as if they stood in `min_df` comments.
     """
-    frequency = np.zeros(len(places), dtype=np.int64)
-    # Some comments at a time: of all at once the rare n-grams would take much of the memory.
-    steps = [slice(begin, begin + _ROWS) for begin in range(0, counts.shape[0], _ROWS)]
-
-    def part(step):
-        return counts[step] if of_piece is None else counts[step].astype(np.int32) @ of_piece
-
-    for step in steps:
-        frequency += np.bincount(part(step).indices, minlength=len(places))
-    names = sorted(name for name, index in places.items() if frequency[index] >= min_df)
+    # What stands in too few comments is gone before the counts are taken apart, as far as the pieces tell: an n-gram
+    # stands in no more comments than its pieces do together.
+    most = np.bincount(counts.indices, minlength=counts.shape[1])
+    if of_piece is not None:
+        most = np.bincount(of_piece.indices, np.repeat(most, np.diff(of_piece.indptr)), minlength=len(places))
+    most[[places[name] for name in listed]] = min_df
+    names = sorted(name for name, index in places.items() if most[index] >= min_df)
     columns = np.fromiter((places[name] for name in names), dtype=np.int64, count=len(names))
     if of_piece is not None:
         of_piece = of_piece[:, columns]
-        found = [part(step) for step in steps]
-    else:
-        found = [counts[step][:, columns] for step in steps]
+    found, frequency = [], np.zeros(len(names), dtype=np.int64)
+    # Some comments at a time: of all at once the rare n-grams would take much of the memory.
+    for begin in range(0, counts.shape[0], _ROWS):
+        some = counts[begin : begin + _ROWS]
+        matrix = some[:, columns] if of_piece is None else some.astype(np.int32) @ of_piece
+        frequency += np.bincount(matrix.indices, minlength=len(names))
+        found.append(_small(matrix))
+    frequency[[bisect_left(names, name) for name in listed]] = min_df
+    kept = np.flatnonzero(frequency >= min_df)
+    if len(kept) < len(names):
+        names, found = [names[index] for index in kept], [matrix[:, kept] for matrix in found]
     for matrix in found:
         matrix.sort_indices()
     if not found:
         return names, sparse.csr_matrix((0, len(names)), dtype=np.uint8)
-    return names, _small(sparse.vstack([_small(matrix) for matrix in found], format="csr"))
+    return names, _small(sparse.vstack(found, format="csr"))

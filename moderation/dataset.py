@@ -54,6 +54,8 @@ class Dataset:
         The rows left out, where the caller asked for that.
     ngrams : dict of str to tuple of float
         Grades of words and pairs of words, see `moderation.grades.read_ngrams`; empty where none are used.
+    subjects : dict of str to tuple of str
+        Of words, see `moderation.subjects.read`; empty where none are used.
     """
 
     comments: pd.DataFrame
@@ -61,11 +63,12 @@ class Dataset:
     sources: list[dict] = field(default_factory=list)
     problems: list[DataError] = field(default_factory=list)
     ngrams: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    subjects: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def part(self, rows: np.ndarray) -> Dataset:
         """The comments at `rows`, with all articles."""
         comments = self.comments.iloc[rows].reset_index(drop=True)
-        return Dataset(comments, self.articles, self.sources, self.problems, self.ngrams)
+        return Dataset(comments, self.articles, self.sources, self.problems, self.ngrams, self.subjects)
 
 
 def find_files(path: Path | str) -> tuple[Path, Path | None]:

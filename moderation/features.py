@@ -34,6 +34,7 @@ WORDS, CHARACTERS, CUES = "words", "characters", "cues"
 _TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)*|!+|\?+|\.{2,}|\"|[^\x00-\x7f\w\s]")
 _NUMBER = re.compile(r"\d+")
 NAMELESS = frozenset([SOMEGROUP, SOMEGROUPS])
+LENGTHS = (3, 5)  #: of the shortest and longest character n-gram, where nothing else is asked for
 
 
 @reused(8_192)

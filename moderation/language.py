@@ -5,7 +5,7 @@ A score for them would pretend: the model was trained and measured on English al
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Sequence
 
 from moderation.cues import Reading
 from moderation.normal import words as listed_words
@@ -17,14 +17,17 @@ SCORED, TOO_SHORT, UNSUPPORTED_LANGUAGE = "scored", "too_short", "unsupported_la
 _COMMON = 0.3  # share of common English words from which nothing else is asked
 _KNOWN = 0.5  # share of words that the model has met
 _FEWEST_WORDS = 5  # less says too little about its language
+# Names, addresses and disguised words hold these among their letters: where they are not known, that says nothing.
+_SIGNS = frozenset("0123456789@$*_./")
+_AROUND = "\"'().,;:?!*_-"
 
 
-def status(found: Iterable[Reading], vocabulary: Container[str]) -> str:
+def status(found: Sequence[Reading], vocabulary: Container[str]) -> str:
     """Whether a comment can be scored.
 
     Parameters
     ----------
-    found : iterable of Reading
+    found : sequence of Reading
         Of its pieces.
     vocabulary : container of str
         The words that the model has met in training.
@@ -49,8 +52,12 @@ def status(found: Iterable[Reading], vocabulary: Container[str]) -> str:
     text = "".join(words)
     if sum(not c.isascii() for c in text) > len(text) / 3:  # another script; accents are gone by now
         return UNSUPPORTED_LANGUAGE
-    if len(words) < _FEWEST_WORDS:
-        return SCORED
     listed = listed_words()
-    known = sum(word in vocabulary or word in listed for word in words)
-    return SCORED if known >= _KNOWN * len(words) else UNSUPPORTED_LANGUAGE
+    known = unknown = 0
+    for piece in found:
+        of_piece = sum(word in vocabulary or word in listed for word in piece.spoken)
+        known += of_piece
+        if _SIGNS.isdisjoint(piece.text.strip(_AROUND)):
+            unknown += len(piece.spoken) - of_piece
+    enough = known + unknown >= _FEWEST_WORDS
+    return UNSUPPORTED_LANGUAGE if enough and known < _KNOWN * (known + unknown) else SCORED

@@ -5,17 +5,38 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import joblib
 from joblib.externals.loky import get_reusable_executor
 from threadpoolctl import threadpool_limits
 
 MOST = 2  #: processes; each takes half a gigabyte where the shipped model is trained
+#: Inside `kept`, whether any were started.
+_KEPT: ContextVar[list[bool] | None] = ContextVar("kept", default=None)
 
 
 def available() -> int:
     """Processes that training may take: as many as there are processors for, and `MOST` at most."""
     return max(1, min(MOST, joblib.cpu_count()))
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Inside, the processes of one `each` do the work of the next, too: to start one and have it import what it needs
+    takes seconds."""
+    if _KEPT.get() is not None:
+        yield
+        return
+    started: list[bool] = []
+    token = _KEPT.set(started)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+        if started:
+            _end()
 
 
 def each(function: Callable, arguments: Iterable[tuple], jobs: int, progress=iter) -> Iterator:
@@ -42,16 +63,29 @@ def each(function: Callable, arguments: Iterable[tuple], jobs: int, progress=ite
             yield result
         return
     _give_back()
+    kept_for_more = _KEPT.get()
+    if kept_for_more is not None:
+        kept_for_more.append(True)
     with joblib.parallel_config("loky", inner_max_num_threads=1):
         work = joblib.Parallel(n_jobs=jobs, return_as="generator", max_nbytes="256K")
-    found = work(joblib.delayed(function)(*some) for some in arguments)
+    found = work(joblib.delayed(_then_give_back)(function, *some) for some in arguments)
     try:
         # The progress counts what it hands out; the results come as they are asked for.
         for _ in progress(range(len(arguments))):
             yield next(found)
     finally:
-        # They would keep the memory of this work while the next is done.
-        get_reusable_executor().shutdown(wait=True)
+        if kept_for_more is None:
+            _end()
+
+
+def _end():
+    get_reusable_executor().shutdown(wait=True)
+
+
+def _then_give_back(function, *arguments):
+    result = function(*arguments)
+    _give_back()
+    return result
 
 
 def _give_back():

@@ -149,8 +149,8 @@ def _measured(measured):
     html = (
         "<h2>By corpus</h2><p>ROC AUC with its 95 % interval. “Left out” is the figure for a newsroom that the model "
         "has never seen: no comment of that corpus trained it. Off-topic pairs a comment with its own and with a wrong "
-        "article, none of which was in training: a random or the most similar one of a fifth of the corpus's articles, "
-        "or the nearest, the most similar of all.</p>"
+        "article, none of which was in training: a random one, of a fifth of the corpus's articles or, left out, of "
+        "all; the most similar one of a fifth; or the nearest, the most similar of all.</p>"
         + _table(["label", "corpus", "rows", "positive", "cross-validated", "left out"], rows)
     )
     if measured["never_trained"]:

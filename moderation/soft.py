@@ -22,14 +22,17 @@ def fit(
 ) -> LogisticRegression:
     """Fit scikit-learn's logistic regression to shares.
 
-    The same as fitting each row twice, as a positive of weight ``label`` and a negative of weight ``1 - label``, by
-    the same steps of the same solver, in about half the time and without a matrix of twice the rows.
+    What fitting each row twice comes to, as a positive of weight ``label`` and a negative of weight ``1 - label``,
+    without a matrix of twice the rows, and with the same solver in variables that suit it better: of the text labels,
+    as close to the optimum in a third of the steps.
 
     Parameters
     ----------
     classifier : LogisticRegression
         Its C, tol and max_iter are used.
     matrix : sparse or ndarray, shape (n, features)
+        Products with it are as precise as it is: float32 takes two thirds of the memory and is near enough for `tol`
+        down to 1e-6.
     labels : ndarray of float in 0..1, shape (n,)
     weights : ndarray of float, shape (n,)
     spread : ndarray of float, shape (features,), optional
@@ -61,34 +64,38 @@ def fit(
     spread = np.ones(width) if spread is None else spread
     shared = sparse.csr_matrix((width, 0)) if shared is None else shared
     shared_transposed = shared.T.tocsr()
+    precision = np.result_type(matrix.dtype, np.float32)
+    scale = _scale(matrix, labels, shares, spread, shared, penalty)
 
     def whole(coefficients):
         return spread * coefficients[:width] + shared @ coefficients[width:]
 
-    def objective(parameters):
+    def objective(scaled):
+        parameters = scale * scaled
         coefficients = parameters[:-1]  # in units of their spread
-        logits = matrix @ whole(coefficients) + parameters[-1]
+        logits = (matrix @ whole(coefficients).astype(precision)).astype(float) + parameters[-1]
         loss = shares @ (np.logaddexp(0, logits) - labels * logits) + 0.5 * penalty * (coefficients @ coefficients)
         error = shares * (special.expit(logits) - labels)
         gradient = np.empty_like(parameters)
-        of_features = transposed @ error
+        of_features = (transposed @ error.astype(precision)).astype(float)
         gradient[:width] = spread * of_features
         gradient[width:-1] = shared_transposed @ of_features
         gradient[:-1] += penalty * coefficients
         gradient[-1] = error.sum()
-        return loss, gradient
+        return loss, scale * gradient
 
     found = optimize.minimize(
         objective,
         np.zeros(width + shared.shape[1] + 1),
         method="L-BFGS-B",
         jac=True,
-        # As scikit-learn has them.
+        # As scikit-learn has them, but for the steps that are remembered: 10 are too few for so many directions.
         options={
             "maxiter": classifier.max_iter,
             "maxls": 50,
             "gtol": classifier.tol,
             "ftol": 64 * np.finfo(float).eps,
+            "maxcor": 15,
         },
     )
     if found.status == 1:
@@ -96,5 +103,28 @@ def fit(
     classifier.n_features_in_ = width
     classifier.classes_ = np.array([0, 1])
     classifier.n_iter_ = np.array([min(found.nit, classifier.max_iter)], dtype=np.int32)
-    classifier.coef_, classifier.intercept_ = whole(found.x[:-1])[None], found.x[-1:].copy()
+    parameters = scale * found.x
+    classifier.coef_, classifier.intercept_ = whole(parameters[:-1])[None], parameters[-1:].copy()
     return classifier
+
+
+_ROWS = 2_000  #: rows that are squared at a time
+_POWER = 0.2  #: of 0.15 to 0.5 what took the fewest steps; 0.5, which makes all curvatures one, takes far more
+
+
+def _scale(matrix, labels, shares, spread, shared, penalty) -> np.ndarray:
+    """Units in which the solver's variables curve less unevenly; 1 where there is the penalty alone.
+
+    The intercept, the shared directions and the n-grams of every comment curve thousands of times more than a rare
+    n-gram does. By the second derivatives where every row has the mean as its probability.
+    """
+    width = len(spread)
+    squares, of_shared = np.zeros(width), np.zeros(shared.shape[1])
+    for begin in range(0, matrix.shape[0], _ROWS):
+        part, share = sparse.csr_array(matrix[begin : begin + _ROWS]), shares[begin : begin + _ROWS]
+        squares += part.power(2).T @ share
+        of_shared += sparse.csr_array(part @ shared).power(2).T @ share
+    mean = float(shares @ labels)
+    curvature = mean * (1 - mean) * np.concatenate([spread**2 * squares, of_shared, [1.0]])
+    curvature[:-1] += penalty
+    return (curvature / penalty) ** -_POWER

@@ -3,6 +3,8 @@
 Shared words say most, weighted by how rare they are; for words that are related but not the same there is a space
 of word vectors, found by latent semantic analysis of which words stand near each other. Every similarity is set
 against what it would be for an arbitrary comment or article, since a long article shares words with anything.
+What neither tells of rarer words and of names, a table of the subjects that words make one think of does
+(`moderation.subjects`).
 A logistic regression, trained on comments paired with their own and with wrong articles, weighs the evidence, and its
 products with the lengths: the same likeness means less where a comment is short or an article long.
 """
@@ -15,7 +17,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +28,7 @@ from moderation.cues import piece_words
 from moderation.linear import Linear
 from moderation.normal import URL, Piece, pieces, reused
 from moderation.stopwords import STOP
+from moderation.subjects import Subjects
 
 _NAME = re.compile(r"(?<=[\w,;:)] )[A-Z][^\W\d_]{2,}")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -87,9 +90,12 @@ class WordSpace:
     window : int
         Words to each side that count as near.
     seed : int
+    subjects : dict of str to tuple of str, optional
+        Of words, as `moderation.subjects.read` gives them; those of a word need not be in any text.
 
     Attributes
     ----------
+    subjects_ : Subjects
     index_ : dict of str to int
     idf_, share_ : ndarray of float32, shape (words,)
         Inverse document frequency, and share of all word occurrences.
@@ -107,8 +113,9 @@ class WordSpace:
     .. [2] S. Arora, Y. Liang, T. Ma, "A simple but tough-to-beat baseline for sentence embeddings", ICLR 2017.
     """
 
-    def __init__(self, max_words=20_000, dimensions=100, window=15, seed=0):
+    def __init__(self, max_words=20_000, dimensions=100, window=15, seed=0, subjects=None):
         self.max_words, self.dimensions, self.window, self.seed = max_words, dimensions, window, seed
+        self.subjects = subjects
 
     def fit(self, documents: Iterable[list[str]]) -> WordSpace:
         """Learn from texts, each as `stems` gives it."""
@@ -137,7 +144,9 @@ class WordSpace:
             if n >= 8
         }
         self._fit_vectors([[self.index_[w] for w in d if w in self.index_] for d in documents])
+        self.subjects_ = Subjects(self.subjects or {})
         self._prepare()
+        self.subjects_.fit(self._touched(document) for document in documents)
         sample = [self.raw(Counter(d)) for d in documents[:: max(1, count // 3000)] if len(d) > 5]
         background = np.array([v for v in sample if v.any()]).reshape(-1, self.vectors_.shape[1])
         if len(background) > 1:
@@ -199,6 +208,8 @@ class WordSpace:
         self._idf_of = self._idf.tolist()
         self._gram_idf = np.array(list(self.gram_idf_.values()))
         self._grams = {gram: place for place, gram in enumerate(self.gram_idf_)}
+        rows = self.subjects_.rows
+        self._subject_rows = np.array([rows.get(word, -1) for word in self.index_], dtype=np.int64)
         # Of the dictionary, not of self, as in `TopicModel._remember`.
         self._grams_of = reused(32_768)(functools.partial(_known_grams, self._grams))
 
@@ -214,6 +225,7 @@ class WordSpace:
         # Dictionaries go as one string and one array: joblib would read them entry by entry.
         derived = {"vectors_", "_units", "_mass_share", "index_", "gram_idf_"}
         derived |= {"_idf", "_share", "_idf_of", "_grams", "_gram_idf", "_grams_of", "_grams_by_word"}
+        derived |= {"subjects", "_subject_rows"}
         state = {name: value for name, value in self.__dict__.items() if name not in derived}
         state["words"] = "\n".join(self.index_)
         state["grams"] = "\n".join(self.gram_idf_)
@@ -223,10 +235,17 @@ class WordSpace:
     def __setstate__(self, state):
         words, grams, weights = state.pop("words"), state.pop("grams"), state.pop("gram_weights")
         self.__dict__.update(state)
+        self.subjects = None
         self.index_ = {word: index for index, word in enumerate(words.split("\n"))}
         self.gram_idf_ = dict(zip(grams.split("\n"), weights.tolist(), strict=True))
         self.vectors_ = self._bytes * self._scale
         self._prepare()
+
+    def _touched(self, document):
+        ids = np.array([self.index_.get(word, -1) for word in document], dtype=np.int64)
+        rows = self._subject_rows[ids[ids >= 0]]
+        rows = rows[rows >= 0]
+        return self.subjects_.sums(rows, np.ones(len(rows)))
 
     def raw(self, counts: Counter) -> np.ndarray:
         """The unit vector of a text, before whitening; zeros where no word is known."""
@@ -298,11 +317,15 @@ class _Text:
     ids, shares : ndarray, shape (known words,)
     unseen : list of str
         The other words.
+    about : ndarray of float, shape (subjects,)
+        How much it touches each subject, of unit length; zeros where it touches none.
+    subject_mass : float
+        How much it touches any.
     """
 
     __slots__ = (
-        *("_letters", "counts", "expected", "ids", "length", "mass", "n"),
-        *("shares", "spread", "unit", "unseen", "white"),
+        *("_letters", "about", "counts", "expected", "ids", "length", "mass", "n"),
+        *("shares", "spread", "subject_mass", "unit", "unseen", "white"),
     )
 
     def __init__(self, space: WordSpace, counts: Counter, n: int):
@@ -327,6 +350,16 @@ class _Text:
         self.unit = space.vector(self.ids, weights)
         self.white = _unit((self.unit - space.mean_) @ space.whitener_) if self.unit.any() else self.unit
         self.spread = math.sqrt(max(float(self.unit @ space.covariance_ @ self.unit), 1e-6))
+        subjects = space.subjects_
+        rows = space._subject_rows[self.ids]
+        if self.unseen:
+            lookup = subjects.rows.get
+            rows = np.concatenate([rows, [lookup(word, -1) for word in self.unseen]])
+            weights = np.concatenate([weights, rest])
+        of_known = rows >= 0
+        touched = subjects.sums(rows[of_known], weights[of_known])
+        self.subject_mass = float(touched.sum())
+        self.about = _unit(touched * subjects.idf_)
 
     def letters(self, space: WordSpace) -> tuple[np.ndarray, np.ndarray]:
         """As `WordSpace.letters`; most texts never need them."""
@@ -373,7 +406,10 @@ def _passages(text):
     return found[:_MOST_PASSAGES]
 
 
-_PAIR = ("cosine", "letters", "coverage", "overlap", "likelihood", "meaning", "nearness", "translation", "match")
+_PAIR = (
+    *("cosine", "letters", "coverage", "overlap", "likelihood", "meaning", "nearness", "translation", "match"),
+    "subjects",
+)
 # Evidence that is a sum over the words that both texts share, so that it can be told word by word.
 _SUMS = ("cosine", "coverage", "likelihood")
 FEATURES = (
@@ -405,10 +441,14 @@ FEATURES = (
     "link",
     "site_words",
     "selling_words",
+    "subject_mass",
 )
 _INDEX = {name: index for index, name in enumerate(FEATURES)}
 #: What all evidence is also multiplied with, beside itself.
 _FACTORS = [_INDEX[name] for name in ("length", "mass", "article_length", "thread_length", "short", "has_parent")]
+#: What a subject that comment and surroundings share weighs, of those of which each has its own coefficient: some
+#: subjects say more than others of whether a comment belongs somewhere. Of 5 to 60 the best for the corpora left out.
+_SHARED = 15.0
 _PRODUCT = 0.5  #: weight of a product against 1 for the evidence itself: the smaller, the more it is regularised
 
 
@@ -459,6 +499,7 @@ def _compare(space: WordSpace, comment: _Text, other: _Text) -> list[float]:
         nearness,
         translation,
         match,
+        float(comment.about @ other.about),
     ]
 
 
@@ -511,8 +552,10 @@ def _nearest_and_top(likeness: list[float]) -> list[float]:
 
 
 def _with_products(values: np.ndarray) -> np.ndarray:
-    """Scaled evidence, its squares, and its products with `_FACTORS`; shape (n, features * (2 + factors))."""
-    return np.hstack([values, _PRODUCT * values**2, *(_PRODUCT * values * values[:, [i]] for i in _FACTORS)])
+    """Scaled evidence, and of that in `FEATURES` the squares and the products with `_FACTORS`; shape
+    (n, subjects + features * (2 + factors))."""
+    named = values[:, : len(FEATURES)]
+    return np.hstack([values, _PRODUCT * named**2, *(_PRODUCT * named * named[:, [i]] for i in _FACTORS)])
 
 
 def _slopes(coefficients: np.ndarray, scaled: np.ndarray) -> np.ndarray:
@@ -521,11 +564,13 @@ def _slopes(coefficients: np.ndarray, scaled: np.ndarray) -> np.ndarray:
     Of a product each side is given a half, which is its Shapley value; the sum over ``slope * evidence`` is the logit
     less the intercept.
     """
-    linear, square, *products = coefficients.reshape(-1, len(scaled))
-    slopes = linear + _PRODUCT * square * scaled
+    linear, named = coefficients[: len(scaled)], scaled[: len(FEATURES)]
+    square, *products = coefficients[len(scaled) :].reshape(-1, len(named))
+    slopes = linear.copy()
+    slopes[: len(named)] += _PRODUCT * square * named
     for factor, product in zip(_FACTORS, products, strict=True):
-        slopes += _PRODUCT / 2 * product * scaled[factor]
-        slopes[factor] += _PRODUCT / 2 * float(product @ scaled)
+        slopes[: len(named)] += _PRODUCT / 2 * product * named[factor]
+        slopes[factor] += _PRODUCT / 2 * float(product @ named)
     return slopes
 
 
@@ -562,7 +607,8 @@ class _Gathered:
         return found
 
     def evidence(self, threaded: bool) -> np.ndarray:
-        """The evidence with or without the thread; float64, shape (len(FEATURES),)."""
+        """The evidence with or without the thread: `FEATURES`, and how much the comment and what it stands under share
+        of each subject; float64, shape (features + subjects,)."""
         space, own, texts = self.space, self.own, self.around(threaded)
         compared = [self._of_article, *([self._of_parent] if self.parent else [])]
         of_thread, among, length = _NO_PAIR, _NO_THREAD, 0.0
@@ -575,9 +621,10 @@ class _Gathered:
                 *_nearest_and_top(_translations(space, own, self.each)),
             ]
             length = math.log1p(texts["thread"].n)
-        around = self._of_article
+        around, of_around = self.article.whole, self._of_article
         if len(texts) > 1:
-            around = _compare(space, own, _joined(space, list(texts.values())))
+            around = _joined(space, list(texts.values()))
+            of_around = _compare(space, own, around)
         together = _unit(np.sum([text.white for text in texts.values()], axis=0))
         context = [
             *(max(values[_PAIR.index(name)] for values in compared) for name in ("cosine", "meaning")),
@@ -587,7 +634,9 @@ class _Gathered:
         text = self.comment.text
         tail = [float(own.n <= 3), float(self.parent is not None), float("://" in text or "www." in text)]
         tail += [math.log1p(sum(own.counts[word] for word in kind if word in own.counts)) for kind in (_SITE, _SELLING)]
-        return np.array([*self._head, *of_thread, *around, *among, *context, *lengths, *tail])
+        tail.append(math.log1p(own.subject_mass))
+        named = [*self._head, *of_thread, *of_around, *among, *context, *lengths, *tail]
+        return np.concatenate([named, own.about * around.about])
 
 
 @dataclass
@@ -603,13 +652,13 @@ class TopicModel:
 
     Attributes
     ----------
-    mean_, scale_ : ndarray, shape (features,)
+    mean_, scale_ : ndarray, shape (features + subjects,)
     weighers_ : dict of bool to Linear
         For comments with a thread and without one.
     """
 
     space: WordSpace
-    strength: float = 0.002
+    strength: float = 0.003
 
     def __post_init__(self):
         self._remember()
@@ -628,11 +677,11 @@ class TopicModel:
 
     def current(self) -> bool:
         """Whether the model weighs the evidence that is gathered, which a model of an earlier version may not."""
-        expected = len(FEATURES) * (2 + len(_FACTORS))
+        expected = self._width + len(FEATURES) * (1 + len(_FACTORS))
         return all(len(weigher.coefficients) == expected for weigher in self.weighers_.values())
 
     def features(self, comment: Comment) -> np.ndarray:
-        """The evidence on one comment, which must have an article; float64, shape (len(FEATURES),)."""
+        """The evidence on one comment, which must have an article; float64, shape (features + subjects,)."""
         return self._gathered(comment).evidence(bool(comment.thread))
 
     def _gathered(self, comment):
@@ -646,28 +695,33 @@ class TopicModel:
         )
 
     def evidence(self, comments: Iterable[Comment]) -> tuple[np.ndarray, np.ndarray]:
-        """The evidence on n comments without and with their threads; two arrays of shape (n, features)."""
+        """The evidence on n comments without and with their threads; two arrays of shape (n, features + subjects)."""
         pairs = []
         for comment in comments:
             gathered = self._gathered(comment)
             bare = gathered.evidence(False)
             pairs.append((bare, gathered.evidence(True) if comment.thread else bare))
-        bare, threaded = (np.array(side).reshape(-1, len(FEATURES)) for side in zip(*pairs, strict=True))
+        bare, threaded = (np.array(side).reshape(-1, self._width) for side in zip(*pairs, strict=True))
         return bare, threaded
+
+    @property
+    def _width(self):
+        return len(FEATURES) + len(self.space.subjects_.names)
 
     def fit(self, bare: np.ndarray, threaded: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> TopicModel:
         """Fit on the evidence on n comments, both without and with their threads.
 
         Parameters
         ----------
-        bare, threaded : ndarray of float, shape (n, features)
+        bare, threaded : ndarray of float, shape (n, features + subjects)
             As `evidence` gives.
         labels : ndarray of float in 0..1, shape (n,)
             1 for off topic.
         weights : ndarray of float, shape (n,)
         """
-        self.mean_ = threaded.mean(axis=0)
-        self.scale_ = threaded.std(axis=0) + 1e-3
+        named, subjects = threaded[:, : len(FEATURES)], threaded.shape[1] - len(FEATURES)
+        self.mean_ = np.concatenate([named.mean(axis=0, dtype=float), np.zeros(subjects)])
+        self.scale_ = np.concatenate([named.std(axis=0, dtype=float) + 1e-3, np.full(subjects, 1 / _SHARED)])
         self.weighers_ = {
             with_thread: self._fit_weigher(values, np.asarray(labels, dtype=float), np.asarray(weights, dtype=float))
             for with_thread, values in ((True, threaded), (False, bare))
@@ -676,7 +730,7 @@ class TopicModel:
 
     def changed(self, slope: float, intercept: float, change: np.ndarray) -> TopicModel:
         """A model whose logits are ``slope * logit + scaled evidence @ change + intercept``."""
-        change = np.concatenate([change, np.zeros(len(change) * (1 + len(_FACTORS)))])
+        change = np.concatenate([change, np.zeros(len(FEATURES) * (1 + len(_FACTORS)))])
         new = copy.copy(self)
         new._remember()
         new.weighers_ = {
@@ -695,7 +749,10 @@ class TopicModel:
 
     def scaled(self, values: np.ndarray) -> np.ndarray:
         """Standardised evidence, without outliers."""
-        return np.clip((values - self.mean_) / self.scale_, -5, 5)
+        scaled = (values - self.mean_) / self.scale_
+        named = scaled[..., : len(FEATURES)]
+        np.clip(named, -5, 5, out=named)
+        return scaled
 
     def logits(self, comments: Iterable[Comment]) -> np.ndarray:
         """Logits of being off topic.
@@ -709,7 +766,7 @@ class TopicModel:
         -------
         ndarray of float64, shape (n,)
         """
-        values = np.array([self.features(comment) for comment in comments]).reshape(-1, len(FEATURES))
+        values = np.array([self.features(comment) for comment in comments]).reshape(-1, self._width)
         return self.evidence_logits(values, np.array([bool(comment.thread) for comment in comments], dtype=bool))
 
     def evidence_logits(self, values: np.ndarray, threaded: np.ndarray) -> np.ndarray:
@@ -776,8 +833,11 @@ def _places(found: list[Piece], parts, counts) -> list[tuple[int, int, float]]:
 
 #: Fewest and most comments of the threads that are trained on.
 THREAD = (3, 50)
+LONG = 60  #: words from which an article can be cut short
+_TITLE_ALONE = 0.4  #: of those that are
 #: What a pair with a wrong article weighs, against 1 for one with the comment's own that nobody judged.
-_WRONG = {"random": 0.5, "similar": 0.5, "nearest": 1.0}
+_WRONG = {"random": 0.5, "similar": 0.5, "any": 0.5, "nearest": 1.0}
+_OF_ALL = ("any", "nearest")  #: kinds of wrong articles that are chosen from all, not from the fold
 
 
 class Pairs(NamedTuple):
@@ -811,6 +871,7 @@ def pair(
     thread: tuple[int, int] = THREAD,
     wrong: Sequence[str] = ("random", "similar"),
     folds: dict[str, int] | None = None,
+    short: float = 0.0,
 ) -> Pairs:
     """Comments with their own article and with wrong ones, for training or measuring.
 
@@ -827,11 +888,14 @@ def pair(
         many, since a thread is read at all lengths.
     wrong : sequence of str
         Kinds of wrong articles: of the corpus's other ones in the same fold ``random`` and ``similar``, the most
-        similar; ``nearest``, the most similar of all of the corpus.
+        similar; of all of the corpus's other ones ``any``, at random, and ``nearest``, the most similar.
     folds : dict of str to int, optional
         The articles' folds; by default all are in one.
+    short : float in 0..1
+        Share of the pairs with an article of more than `LONG` words of which the article is cut to its title, or to
+        that and its first sentence: some comment systems send no more.
     """
-    rng, drawing = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+    rng, drawing, cutting = (np.random.default_rng(key) for key in (seed, [seed, 1], [seed, 2]))
     rows: list[tuple] = []
     under = comments[comments["article_id"] != ""]
     for corpus, group in under.groupby("corpus", sort=True):
@@ -843,7 +907,7 @@ def pair(
         beside = other & (fold[:, None] == fold)
         likeness = _likeness(keys, articles) if len(keys) > 1 else np.zeros((1, 1))
         for place, (key, part) in enumerate(by_article.items()):
-            among = {kind: np.flatnonzero((other if kind == "nearest" else beside)[place]) for kind in wrong}
+            among = {kind: np.flatnonzero((other if kind in _OF_ALL else beside)[place]) for kind in wrong}
             for row in part.itertuples():
                 judged = row.off_topic
                 off = 0.0 if np.isnan(judged) else judged
@@ -854,7 +918,8 @@ def pair(
                 for kind, places in among.items():
                     if not len(places):
                         continue
-                    best = rng.integers(len(places)) if kind == "random" else likeness[place, places].argmax()
+                    drawn = kind in ("random", "any")
+                    best = rng.integers(len(places)) if drawn else likeness[place, places].argmax()
                     paired = keys[places[best]]
                     parent = ""
                     if row.parent_text:
@@ -864,7 +929,16 @@ def pair(
     if not rows:
         return Pairs([], np.zeros(0), np.zeros(0), [], [], [], [])
     made, labels, weights, *names = map(list, zip(*rows, strict=True))
+    made = [_shortened(comment, cutting) if cutting.random() < short else comment for comment in made]
     return Pairs(made, np.array(labels), np.array(weights), *names)
+
+
+def _shortened(comment, rng):
+    article = comment.article
+    if len(article.text.split()) <= LONG:
+        return comment
+    body = "" if rng.random() < _TITLE_ALONE else _SENTENCE.split(article.body)[0]
+    return replace(comment, article=Article(article.title, body))
 
 
 def _placed(row, key, texts, articles, rng, thread, parent):

@@ -19,7 +19,7 @@ from moderation.composition import compose
 from moderation.corpus import Corpus, Counts, Features
 from moderation.dataset import Dataset
 from moderation.evaluation import curve, rate_weights
-from moderation.features import CUES, WORDS
+from moderation.features import CUES, LENGTHS, WORDS
 from moderation.linear import Linear
 from moderation.model import OFF_TOPIC, TEXT_LABELS, Calibration, Model
 from moderation.thresholds import best_threshold
@@ -58,6 +58,8 @@ class Recipe:
     graded_spread : dict of str to float
         For a label, how much further from zero the coefficients of graded words and pairs may each be, where not 0;
         see `graded_spread`.
+    ungraded_spread : dict of str to float
+        For a label, how far those of all other features may be where n-grams have grades, where not 1.
     calibrated_on : dict of str to tuple of str
         For a label, the corpora whose held-out rows give probabilities, curves and thresholds;
         all where none is named or none of the named is there. A corpus of comments that were selected as
@@ -70,6 +72,17 @@ class Recipe:
         Of these, how many get a part that is abusive or mocking.
     composed_words : (int, int)
         Fewest and most words of them.
+    composed_weight : float
+        Of each, against 1 for a comment: there are few of them, and by length the others say what they will.
+    composed_weights : dict of str to float
+        For a label, this weight where another.
+    sentence_weight : float
+        Weight of a graded sentence (see `moderation.grades.attach_sentences`) that trains beside its comment, against
+        that of the comment.
+    sentence_weights : dict of str to dict of str to float
+        For a label, this weight for the sentences of a corpus, where another.
+    sentence_words : int
+        Fewest words of it.
     graded_share : dict of str to float
         For a corpus, how much a grade (see `moderation.grades`) counts against the corpus's own label where a row
         has both.
@@ -78,10 +91,13 @@ class Recipe:
         For each label the requirement that chooses its threshold.
     any_rates : dict of str to float
         Share of comments to which any label applies, without an article and under one.
+    short_articles : float
+        Share of the pairs with a long article of which `off_topic` learns with no more than its beginning, see
+        `moderation.topic.pair`.
     n_splits, seed : int
     """
 
-    characters: tuple[int, int] = (2, 5)
+    characters: tuple[int, int] = LENGTHS
     min_df: int = 3
     max_words: int = 80_000
     max_characters: int = 160_000
@@ -99,7 +115,7 @@ class Recipe:
                 "nyt_room_for_debate": 2.0,
             },
             "mocking": {
-                "data": 3.0,
+                "data": 0.5,
                 "civil_comments": 2.0,
                 "fox_news": 2.0,
                 "nyt_room_for_debate": 4.0,
@@ -110,15 +126,21 @@ class Recipe:
     ratio_power: float = 0.1
     word_hint: float = 0.15
     pair_hint: float = 3.0
-    graded_spread: dict[str, float] = field(default_factory=lambda: {"mocking": 3.0})
+    graded_spread: dict[str, float] = field(default_factory=lambda: {"mocking": 6.0})
+    ungraded_spread: dict[str, float] = field(default_factory=lambda: {"mocking": 0.55})
     calibrated_on: dict[str, tuple[str, ...]] = field(
         default_factory=lambda: dict.fromkeys(
             TEXT_LABELS, ("data", "fox_news", "nyt_room_for_debate", "wikipedia_talk")
         )
     )
-    composed: int = 6_000
-    composed_share: float = 0.2
+    composed: int = 3_000
+    composed_share: float = 0.05
     composed_words: tuple[int, int] = (20, 300)
+    composed_weight: float = 4.0
+    composed_weights: dict[str, float] = field(default_factory=lambda: {"mocking": 0.4})
+    sentence_weight: float = 0.5
+    sentence_weights: dict[str, dict[str, float]] = field(default_factory=lambda: {"mocking": {"data": 0.1}})
+    sentence_words: int = 3
     graded_share: dict[str, float] = field(
         default_factory=lambda: {
             "civil_comments": 0.7,
@@ -130,6 +152,7 @@ class Recipe:
     base_rates: dict[str, float] = field(default_factory=lambda: dict(BASE_RATES))
     thresholds: dict[str, str] = field(default_factory=lambda: {label.name: label.requirement for label in labels.ALL})
     any_rates: dict[str, float] = field(default_factory=lambda: dict(ANY_RATES))
+    short_articles: float = 0.25
     n_splits: int = 5
     seed: int = 0
 
@@ -169,7 +192,7 @@ def fit_classifier(
     DataError
         When only one class is there.
     """
-    return soft.fit(LogisticRegression(C=strength, max_iter=300, tol=1e-4), matrix, labels, weights, spread, shared)
+    return soft.fit(LogisticRegression(C=strength, max_iter=300, tol=2e-5), matrix, labels, weights, spread, shared)
 
 
 _LEAST_RATIO = 0.02
@@ -220,8 +243,8 @@ def ratio_spread(
     return spread
 
 
-def graded_spread(hints: sparse.csr_matrix, features: int, factor: float) -> np.ndarray:
-    """How much further from zero each coefficient is expected where its n-gram has a grade.
+def graded_spread(hints: sparse.csr_matrix, features: int, factor: float, others: float = 1.0) -> np.ndarray:
+    """How much further from zero each coefficient is expected where its n-gram has a grade, and nearer where not.
 
     Few of the many n-grams say anything by themselves. One that was read and given no grade, as the name of a place, is
     more likely to stand beside a label by chance: in the comments under one article, say.
@@ -232,31 +255,37 @@ def graded_spread(hints: sparse.csr_matrix, features: int, factor: float) -> np.
         As `moderation.grades.hints` gives them, of the first features.
     features : int
     factor : float
-        What the highest grade adds to 1.
+        What the highest grade adds, as a multiple of `others`.
+    others : float
+        Where there is no grade; of no n-gram any, it is 1.
 
     Returns
     -------
     ndarray of float, shape (features,)
-        1 where there is no grade.
     """
     spread = np.ones(features)
+    if not hints.count_nonzero():
+        return spread
     # The hints are squares of grades.
     spread[: hints.shape[0]] += factor * np.sqrt(hints.max(axis=1).toarray().ravel())
-    return spread
+    return others * spread
 
 
 def row_weights(comments: pd.DataFrame, label: str, recipe: Recipe) -> np.ndarray:
     """Weight of each row in training `label`."""
-    by_corpus = recipe.corpus_weights.get(label, {})
-    weights = np.array([by_corpus.get(corpus, 1.0) for corpus in comments["corpus"]])
+    weights = _by_corpus(comments, recipe.corpus_weights.get(label, {}), 1.0)
     return weights * comments["weight"].to_numpy() if "weight" in comments else weights
+
+
+def _by_corpus(comments: pd.DataFrame, values: dict[str, float], otherwise: float) -> np.ndarray:
+    return np.array([values.get(corpus, otherwise) for corpus in comments["corpus"]])
 
 
 def training_labels(comments: pd.DataFrame, label: str, recipe: Recipe) -> np.ndarray:
     """The labels as they train: where a row was graded too, the mixture of both."""
     own = comments[label].to_numpy(dtype=float)
     graded = _graded(comments, label)
-    share = np.array([recipe.graded_share.get(corpus, 1.0) for corpus in comments["corpus"]])
+    share = _by_corpus(comments, recipe.graded_share, 1.0)
     mixed = np.where(np.isnan(own), graded, share * graded + (1 - share) * own)
     return np.where(np.isnan(graded), own, mixed)
 
@@ -271,6 +300,33 @@ def reference_labels(comments: pd.DataFrame, label: str) -> np.ndarray:
 def _graded(comments, label):
     column = f"graded_{label}"
     return comments[column].to_numpy(dtype=float) if column in comments else np.full(len(comments), np.nan)
+
+
+@dataclass(frozen=True)
+class _Sentences:
+    """Graded sentences that train beside the comments they are from: which row that is, and their labels."""
+
+    texts: list[str]
+    rows: np.ndarray
+    labels: dict[str, np.ndarray]
+
+
+def _sentences(comments: pd.DataFrame, fewest_words: int) -> _Sentences:
+    graded = comments["graded_sentences"] if "graded_sentences" in comments else [()] * len(comments)
+    found = [
+        (text[begin:end], row, abusive, mocking)
+        for row, (text, sentences) in enumerate(zip(comments["text"], graded, strict=True))
+        for begin, end, abusive, mocking in sentences
+        if len(text[begin:end].split()) >= fewest_words
+    ]
+    texts, rows, abusive, mocking = zip(*found, strict=True) if found else ((),) * 4
+    values = {label: np.full(len(found), np.nan) for label in TEXT_LABELS}
+    values |= {"abusive": np.array(abusive, dtype=float), "mocking": np.array(mocking, dtype=float)}
+    return _Sentences(list(texts), np.array(rows, dtype=np.int64), values)
+
+
+#: What trains beside the comments.
+COMPOSED, SENTENCE = "composed", "sentence"
 
 
 class TextTrainer:
@@ -292,6 +348,12 @@ class TextTrainer:
     ----------
     folds : list of (ndarray, ndarray)
         Training and test rows.
+    parts : list of ndarray of int
+        For each row that trains beside the comments, the comments it is made of: it trains with all of these.
+    kinds : ndarray of str, shape (added rows,)
+        What these are: composed comments, or sentences.
+    added : frozenset of str
+        The kinds that train.
     """
 
     def __init__(
@@ -311,23 +373,35 @@ class TextTrainer:
         for number, (_, test) in enumerate(self.folds):
             deal[test] = number
         composed = compose(self.comments, self.labels, deal, recipe)
-        self.parts = composed.parts
+        graded = _sentences(self.comments, recipe.sentence_words)
+        self.parts = [*composed.parts, *graded.rows[:, None]]
+        self.added = frozenset([COMPOSED, SENTENCE])
+        self.kinds = np.repeat([COMPOSED, SENTENCE], [len(composed.parts), len(graded.rows)])
         for label in TEXT_LABELS:
-            self.labels[label] = np.concatenate([self.labels[label], composed.labels[label]])
-            self.weights[label] = np.concatenate([self.weights[label], np.ones(len(composed.parts))])
-        texts = [*self.comments["text"], *composed.texts]
-        self.corpus = Corpus(texts, characters=recipe.characters, min_df=recipe.min_df, progress=progress, jobs=jobs)
-        self.hints = grades.hints(self.corpus.names[WORDS], ngrams or {})
+            share = _by_corpus(self.comments, recipe.sentence_weights.get(label, {}), recipe.sentence_weight)
+            of_sentences = (share * self.weights[label])[graded.rows]
+            self.labels[label] = np.concatenate([self.labels[label], composed.labels[label], graded.labels[label]])
+            weight = recipe.composed_weights.get(label, recipe.composed_weight)
+            of_composed = np.full(len(composed.parts), weight)
+            self.weights[label] = np.concatenate([self.weights[label], of_composed, of_sentences])
+        texts = [*self.comments["text"], *composed.texts, *graded.texts]
+        ngrams = ngrams or {}
+        # What is graded need not have been read: it is then weighed by its grades alone.
+        self.corpus = Corpus(
+            texts, characters=recipe.characters, min_df=recipe.min_df, listed=ngrams, progress=progress, jobs=jobs
+        )
+        self.hints = grades.hints(self.corpus.names[WORDS], ngrams)
 
     def fit(self, rows: np.ndarray, labels=TEXT_LABELS) -> tuple[Features, dict[str, LogisticRegression]]:
-        """The features and the classifiers of `labels`, trained on `rows`, and what is composed of these, alone."""
+        """The features and the classifiers of `labels`, trained on `rows`, and what is made of these, alone."""
         return _fit_text(self.corpus.counts, self._part(rows, labels), self.recipe, self.hints)
 
     def _part(self, rows, labels):
-        """The rows that train, those that are composed of them among them, with what each trains as."""
+        """The rows that train, those that are made of them among them, with what each trains as."""
         used = np.zeros(len(self.comments), dtype=bool)
         used[rows] = True
-        whole = [number for number, parts in enumerate(self.parts) if used[parts].all()]
+        added = np.isin(self.kinds, list(self.added))
+        whole = [number for number, parts in enumerate(self.parts) if added[number] and used[parts].all()]
         rows = np.concatenate([rows, len(self.comments) + np.array(whole, dtype=np.int64)])
         return rows, {label: (self.labels[label][rows], self.weights[label][rows]) for label in labels}
 
@@ -371,10 +445,11 @@ def _fit_text(counts: Counts, part, recipe, hints):
     classifiers = {}
     for label, (truth, weights) in by_label.items():
         known = ~np.isnan(truth)
-        matrix = counts.transform(features, rows[known])
+        matrix = counts.transform(features, rows[known], np.float32)
         truth, weights = truth[known], weights[known]
         spread = ratio_spread(matrix, truth, weights, blocks[CUES].start, recipe.ratio_power)
-        spread *= graded_spread(graded, matrix.shape[1], recipe.graded_spread.get(label, 0.0))
+        further, others = recipe.graded_spread.get(label, 0.0), recipe.ungraded_spread.get(label, 1.0)
+        spread *= graded_spread(graded, matrix.shape[1], further, others)
         classifiers[label] = fit_classifier(matrix, truth, weights, recipe.strength[label], spread, shared)
         del matrix
         # Half the bytes; scores move by less than a millionth.
@@ -729,6 +804,7 @@ class Fitted:
     topics: TopicTrainer
 
 
+@processes.kept()
 def fit(
     data: Dataset,
     *,
@@ -770,6 +846,7 @@ def fit(
             data,
             n_splits=recipe.n_splits,
             seed=recipe.seed,
+            short=recipe.short_articles,
             progress=steps("Comparing with articles"),
             jobs=jobs,
         )
@@ -858,7 +935,7 @@ def topic_reader(data: Dataset, recipe: Recipe, progress=iter, *, jobs: int = 1)
     texts = [*chosen["text"], *parents.drop_duplicates()]
     parts = [(texts[begin : begin + 3_000],) for begin in range(0, len(texts), 3_000)]
     documents = [document for part in processes.each(_stems, parts, jobs, progress) for document in part]
-    (space,) = processes.each(_word_space, [(documents, recipe.seed)], 1)
+    (space,) = processes.each(_word_space, [(documents, recipe.seed, data.subjects)], 1)
     return TopicModel(space)
 
 
@@ -866,8 +943,8 @@ def _stems(texts):
     return [stems(text) for text in texts]
 
 
-def _word_space(documents, seed):
-    return WordSpace(seed=seed).fit(documents)
+def _word_space(documents, seed, subjects):
+    return WordSpace(seed=seed, subjects=subjects).fit(documents)
 
 
 _PAIRS = 2_000  #: pairs whose evidence is gathered at a time
@@ -889,13 +966,15 @@ class TopicTrainer:
     thread : (int, int)
     wrong : sequence of str
         As for `moderation.topic.pair`. Articles that are alike say most about what tells a comment's own from another.
+    short : float
+        As for `moderation.topic.pair`.
     progress : callable, optional
     jobs : int
         Processes.
 
     Attributes
     ----------
-    bare, threaded : ndarray of float, shape (pairs, features)
+    bare, threaded : ndarray of float32, shape (pairs, features + subjects)
     labels, weights : ndarray of float, shape (pairs,)
     folds : ndarray of int, shape (pairs, 2)
         Of the article that the comment stands under, and of the one it is paired with.
@@ -911,6 +990,7 @@ class TopicTrainer:
         seed: int,
         thread: tuple[int, int] = THREAD,
         wrong: Sequence[str] = ("random", "nearest"),
+        short: float = 0.0,
         progress=iter,
         jobs: int = 1,
     ):
@@ -921,15 +1001,18 @@ class TopicTrainer:
             for fold, (_, test) in enumerate(datasets.folds(under, n_splits=n_splits, seed=seed))
             for key in under["article_id"].to_numpy()[test]
         }
-        found = pair(under, data.articles, seed=seed, thread=thread, wrong=wrong, folds=folds)
+        found = pair(under, data.articles, seed=seed, thread=thread, wrong=wrong, folds=folds, short=short)
         self.comments, self.labels, self.weights = found.comments, found.labels, found.weights
         self.kinds, self.corpora = (np.array(names, dtype=object) for names in (found.kinds, found.corpora))
         self.folds = np.array([[folds[key] for key in keys] for keys in (found.own, found.paired)]).T
         self.articles = titles(self.comments)
-        # Each with the others of its article, which are then read once.
-        work = [(reader, self.comments[begin : begin + _PAIRS]) for begin in range(0, len(self.comments), _PAIRS)]
+        # Each beside the others with its article, since what their threads are drawn from is then read once.
+        order = np.argsort(np.array(found.paired), kind="stable")
+        parts = [order[begin : begin + _PAIRS] for begin in range(0, len(order), _PAIRS)]
+        work = [(reader, [self.comments[number] for number in part]) for part in parts]
         evidence = processes.each(_evidence, work, jobs, progress)
-        self.bare, self.threaded = (np.concatenate(side) for side in zip(*evidence, strict=True))
+        place = np.argsort(order)
+        self.bare, self.threaded = (np.concatenate(side)[place] for side in zip(*evidence, strict=True))
 
     def without_fold(self, fold: int) -> np.ndarray:
         """The pairs of which no article is in a fold."""
@@ -982,4 +1065,6 @@ def _topic_logits(model, bare, threaded):
 
 
 def _evidence(reader, comments):
-    return reader.evidence(comments)
+    # Half the memory: there are tens of thousands of pairs, and for the fits it is near enough.
+    bare, threaded = reader.evidence(comments)
+    return bare.astype(np.float32), threaded.astype(np.float32)

@@ -13,7 +13,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 
 from moderation.cues import NAMES as CUE_NAMES
 from moderation.cues import Scaling, cues
-from moderation.features import CHARACTERS, CUES, NAMELESS, WORDS, FeatureSpace, piece_tokens
+from moderation.features import CHARACTERS, CUES, LENGTHS, NAMELESS, WORDS, FeatureSpace, piece_tokens
 from moderation.model import Model
 from moderation.normal import normalise, without_identity
 
@@ -59,7 +59,7 @@ class Cues(TransformerMixin, BaseEstimator):
         return np.array(CUE_NAMES, dtype=object)
 
 
-def make_union(*, min_df=3, characters=(2, 5), max_words=None, max_characters=None, cue_weight=0.1) -> FeatureUnion:
+def make_union(*, min_df=3, characters=LENGTHS, max_words=None, max_characters=None, cue_weight=0.1) -> FeatureUnion:
     """The transformer that training fits; its parts are named `WORDS`, `CHARACTERS` and `CUES`.
 
     Parameters

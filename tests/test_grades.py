@@ -49,10 +49,38 @@ def test_a_missing_column_of_ngrams_is_named(tmp_path):
 
 def test_what_is_shipped_grades_no_name_of_a_group():
     ngrams = grades.read_ngrams(shipped.NGRAMS)
-    assert len(ngrams) > 20_000
+    assert len(ngrams) > 30_000
     words = {word for ngram in ngrams for word in ngram.split()}
     assert not words & {SOMEGROUP, SOMEGROUPS}
     named = {word for word in words if without_identity(word) != word}
     assert not named, named
     assert all(0 <= grade <= 1 for values in ngrams.values() for grade in values)
     assert all(any(values) for values in ngrams.values())
+
+
+def test_sentences_are_found_by_the_comment_and_their_places(tmp_path):
+    text = "You came late. What a fool!"
+    path = tmp_path / "sentences.csv"
+    path.write_text(
+        f"{','.join(grades.SENTENCE_COLUMNS)}\nfox,{grades.digest(text)},0,14,0,0,0\n"
+        f"fox,{grades.digest(text)},15,27,0.97,0.1,0.41\nother,{grades.digest(text)},0,14,1,1,1\n"
+    )
+    found = grades.attach_sentences(pd.DataFrame({"corpus": "fox", "text": [text, "never read"]}), path)
+    [plain, insult], nothing = found["graded_sentences"]
+    assert plain == (0, 14, 0.0, 0.0) and insult == pytest.approx((15, 27, 0.97, 0.305)) and nothing == []
+
+
+def test_a_missing_column_of_sentences_is_named(tmp_path):
+    path = tmp_path / "sentences.csv"
+    path.write_text("corpus,text_blake2b,begin,end,abusive,sarcastic\n")
+    with pytest.raises(DataError, match="condescending"):
+        grades.attach_sentences(pd.DataFrame({"corpus": ["fox"], "text": ["a"]}), path)
+
+
+def test_the_shipped_grades_of_sentences_are_of_places_that_do_not_overlap():
+    found = pd.read_csv(shipped.SENTENCES, dtype={"text_blake2b": str})
+    assert tuple(found.columns) == grades.SENTENCE_COLUMNS and len(found) > 50_000
+    assert found[["abusive", "sarcastic", "condescending"]].stack().between(0, 1).all()
+    assert (found["begin"] < found["end"]).all() and found["text_blake2b"].str.fullmatch(r"[0-9a-f]{16}").all()
+    same = (found[["corpus", "text_blake2b"]] == found[["corpus", "text_blake2b"]].shift()).all(axis=1)
+    assert (found["end"].shift() <= found["begin"])[same].all()

@@ -48,6 +48,11 @@ def test_short_and_odd_english_is_scored(scorer, text):
     assert score.status == SCORED and score.labels["abusive"].score is not None
 
 
+def test_addresses_and_disguised_words_are_of_no_language(scorer):
+    texts = ["cheap p@tches no script zzorfpills24 .xq", "gratis zzorf nessun fregno ordinare subito"]
+    assert scorer.probabilities_and_statuses([Comment(text) for text in texts])[1] == [SCORED, UNSUPPORTED_LANGUAGE]
+
+
 def test_of_the_starter_set_only_the_french_comment_is_refused(scorer):
     comments = [Comment(text) for text in read_dataset(ROOT / "data").comments["text"]]
     statuses = scorer.probabilities_and_statuses(comments)[1]

@@ -129,7 +129,39 @@ def test_threads_of_all_lengths_are_trained_on_and_leave_the_wrong_articles_as_t
     np.testing.assert_array_equal(labels, same)
 
 
-def test_a_wrong_article_is_of_the_same_fold_or_the_most_similar_of_all():
+def test_long_articles_are_cut_to_their_beginning():
+    body = "The council has agreed. " + "Each of the old piers is to be replaced by a new one. " * 8
+    articles = {"long": Article("The harbour is rebuilt", body), "brief": Article("School opens", "It is new. Come!")}
+    rows = [(f"comment {i}", key, "", "starter", np.nan) for key in articles for i in range(60)]
+    comments = pd.DataFrame(rows, columns=["text", "article_id", "parent_text", "corpus", "off_topic"])
+    comments["id"] = [str(i) for i in range(len(comments))]
+    whole, cut, some = (topics.pair(comments, articles, wrong=("random",), short=short) for short in (0.0, 1.0, 0.25))
+    assert {comment.article for comment in whole.comments} == {*articles.values()}
+    beginnings = {Article("The harbour is rebuilt", ""), Article("The harbour is rebuilt", "The council has agreed.")}
+    assert {comment.article for comment in cut.comments} == {articles["brief"], *beginnings}
+    of_long = [comment.article in beginnings for comment in some.comments if comment.article != articles["brief"]]
+    assert 0.15 < np.mean(of_long) < 0.35
+    for one, other in zip(whole.comments, cut.comments, strict=True):  # all else is drawn as it was
+        assert (one.text, one.thread, one.article.title) == (other.text, other.thread, other.article.title)
+    assert whole.kinds == cut.kinds
+
+
+TITLE_ALONE = [
+    ("Town hospital closes its maternity ward", "Where are mothers supposed to go now?", "They play like schoolboys."),
+    ("Council votes for cycle lanes on Station Road", "Who asked for these lanes?", "Her latest novel is boring."),
+    ("Schools bring back handwriting lessons", "My teacher was strict about handwriting.", "Petrol is too dear."),
+]
+
+
+@pytest.mark.parametrize(("title", "about", "elsewhere"), TITLE_ALONE)
+def test_an_article_of_which_only_the_title_came_is_no_reason_to_flag(scorer, topic, title, about, elsewhere):
+    article = Article(title)
+    assert logit(topic, about, article) < logit(topic, elsewhere, article)
+    [[*_, off_topic]] = scorer.probabilities([Comment(about, "c", article)])
+    assert off_topic < scorer.model.thresholds["off_topic"]
+
+
+def test_a_wrong_article_is_of_the_same_fold_or_of_all():
     places = {"harbour-1": 0, "school-1": 0, "harbour-2": 1, "school-2": 1}  # and their folds
     rows = [
         (f"comment {i}", key, "", "starter", judged) for key in places for i, judged in enumerate((np.nan, 0.0, 1.0))
@@ -149,3 +181,6 @@ def test_a_wrong_article_is_of_the_same_fold_or_the_most_similar_of_all():
     ] + [("harbour-1", "own", "harbour-1")]
     assert found.labels[:9].tolist() == [0, 1, 1, 1, 0, 1, 1, 1, 1]
     assert found.weights[:9].tolist() == [1, 0.5, 0.5, 1, 2, 0.5, 0.5, 1, 2]
+    other = topics.pair(pd.concat([comments] * 20), articles, wrong=("any",), folds=places)
+    drawn = {paired for own, paired in zip(other.own, other.paired, strict=True) if own == "harbour-1" != paired}
+    assert drawn == places.keys() - {"harbour-1"}
