@@ -20,7 +20,8 @@ from scipy import sparse
 from moderation import processes
 from moderation.cues import NAMES as CUE_NAMES
 from moderation.cues import Scaling, cues
-from moderation.features import CHARACTERS, CUES, LENGTHS, NAMELESS, WORDS, FeatureSpace, character_ngrams, piece_tokens
+from moderation.features import CHARACTERS, CUES, LENGTHS, NAMELESS, WORDS, FeatureSpace, piece_tokens
+from moderation.ngrams import character_ngrams
 from moderation.normal import pieces
 
 _BLOCKS = (WORDS, CHARACTERS)

@@ -14,6 +14,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import eq
 from typing import NamedTuple
 
 import numpy as np
@@ -328,8 +329,8 @@ def reading(piece: str) -> Reading:
     if piece == URL or piece.startswith(MENTION):
         spoken = ()
     classes = [(place, _CLASSES_OF[word]) for place, word in enumerate(words) if word in _CLASSES_OF]
-    runs = [(run.start(), by_first_word.get(run.group())) for run in _RUN.finditer(piece)]
-    phrases = [(place, some) for place, some in runs if some]
+    runs = [(0, piece)] if piece.isalpha() else [(run.start(), run.group()) for run in _RUN.finditer(piece)]
+    phrases = [(place, by_first_word[run]) for place, run in runs if run in by_first_word]
     common = sum([word in lexicon.KNOWN_WORDS for word in spoken])
     return Reading(piece, words, tuple(classes), tuple(phrases), piece == URL, piece[:1].isdigit(), spoken, common)
 
@@ -366,37 +367,38 @@ def cue_values(text: str, found: Sequence[Reading], places: dict[int, list[int]]
         Is filled: for a cue that comes from words, by its index in `NAMES`, the indices of the pieces.
     """
     words: list[str] = []
-    piece_of: list[int] = []
     classes: dict[str, list[int]] = {}
     phrased = False
-    for index, piece in enumerate(found):
-        for place, names in piece.classes:
-            for name in names:
-                if name in classes:
-                    classes[name].append(len(words) + place)
-                else:
-                    classes[name] = [len(words) + place]
+    for piece in found:
+        if piece.classes:
+            before = len(words)
+            for place, names in piece.classes:
+                for name in names:
+                    if name in classes:
+                        classes[name].append(before + place)
+                    else:
+                        classes[name] = [before + place]
         words += piece.words
         if piece.phrases:
             phrased = True
-        if places is not None:
-            piece_of += [index] * len(piece.words)
     values = [*_style(text, found, words), *_NO_WORDS]
+    said: list[tuple[int, Sequence[int]]] = []
 
     def put(name, value, hits=()):
         if value:
             cue = _INDEX[name]
             values[cue] = value
-            if hits and places is not None:
-                places[cue] = sorted({piece_of[hit] for hit in hits})
+            said.append((cue, hits))
 
     _near(classes, words, text, put)
+    root = math.sqrt(len(words) + 9)
     for name, hits in classes.items():
         for cue in _OF_CLASS[name]:
-            count = len(hits)
-            values[cue] = math.log1p(count) if cue < _SHARES else min(1.0, 3 * count / math.sqrt(len(words) + 9))
-            if places is not None:
-                places[cue] = sorted({piece_of[hit] for hit in hits})
+            values[cue] = math.log1p(len(hits)) if cue < _SHARES else min(1.0, 3 * len(hits) / root)
+            said.append((cue, hits))
+    if places is not None:
+        piece_of = [index for index, piece in enumerate(found) for _ in piece.words]
+        places |= {cue: sorted({piece_of[hit] for hit in hits}) for cue, hits in said if hits}
     if phrased:
         _phrases(found, values, places)
     return values
@@ -460,8 +462,11 @@ def _near(classes, words, text, put):
     none: list[int] = []
     insult, you, negation = (classes.get(name, none) for name in ("insult", "second_person", "negation"))
     they, positive, sarcasm = (classes.get(name, none) for name in ("third_person", "positive", "sarcasm"))
-    group = sorted({*classes.get("group", none), *classes.get("identity", none)})
-    scorn = sorted({*insult, *classes.get("contempt", none)})
+    scorn = sorted({*insult, *classes["contempt"]}) if "contempt" in classes else insult
+    violence, animals = classes.get("violence", none), classes.get("dehumanising", none)
+    if scorn or violence or animals:
+        group = sorted({*classes.get("group", none), *classes.get("identity", none)})
+        people = sorted({*group, *they, *you})
     if scorn:
         plain = [i for i in insult if not _beside(i, negation, 3, -1)]
         negated = [i for i in insult if _beside(i, negation, 3, -1)]
@@ -484,20 +489,17 @@ def _near(classes, words, text, put):
         if insult and ('"' in text or "“" in text):
             quoted = set(_WORD.findall(" ".join(_SCARE_QUOTES.findall(text) + _QUOTATION.findall(text)).lower()))
             put("insult_quoted", float(any(words[i] in quoted for i in insult)))
-    violence = classes.get("violence", none)
     if violence:
-        people = sorted({*group, *they, *you})
         hits = [i for i in violence if _beside(i, people, 5, 5)]
         put("violence_to_people", float(bool(hits)), hits)
-    animals = classes.get("dehumanising", none)
     if animals:
-        people = sorted({*group, *they, *you})
         hits = [i for i in animals if _beside(i, people, 5, 3)]
         put("dehumanising_of_people", float(bool(hits)), hits)
         called = [i for i in animals if i and words[i - 1] in _CALLING or i > 1 and words[i - 2] in _COPULA]
         put("called_dehumanising", float(bool(called)), called)
-    hits = [i for i in classes.get("profanity", none) if _beside(i, you, 4, 4)]
-    put("profanity_to_you", float(bool(hits)), hits)
+    if you and "profanity" in classes:
+        hits = [i for i in classes["profanity"] if _beside(i, you, 4, 4)]
+        put("profanity_to_you", float(bool(hits)), hits)
     if positive:
         put("praise_of_misfortune", float(bool(scorn or classes.get("misfortune"))), positive)
         put("praise_exclaimed", float("!" in text), positive)
@@ -508,12 +510,12 @@ def _near(classes, words, text, put):
             hits = [i for i in positive if _beside(i, whom, before, after)]
             put(name, float(bool(hits)), hits)
     # "blah blah", "yeah yeah", "poor little Bob Bob"
-    twice = []
-    if len(set(words)) < len(words):
+    if True in map(eq, words, words[1:]):
         pairs = enumerate(itertools.pairwise(words), 1)
         twice = [place for place, (word, again) in pairs if word == again and len(again) > 2]
-    put("word_twice", float(bool(twice)), twice)
-    put("sarcasm_first", float(bool(sarcasm) and sarcasm[0] == 0), sarcasm[:1])
+        put("word_twice", float(bool(twice)), twice)
+    if sarcasm:
+        put("sarcasm_first", float(sarcasm[0] == 0), sarcasm[:1])
 
 
 _COPULA = frozenset(

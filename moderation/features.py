@@ -12,13 +12,14 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from moderation.cues import Reading, Scaling, cue_values, reading
+from moderation.ngrams import PLACE, KnownCharacters
 from moderation.normal import (
     LONGEST_WORD,
     SOMEGROUP,
@@ -40,24 +41,11 @@ LENGTHS = (3, 5)  #: of the shortest and longest character n-gram, where nothing
 @reused(8_192)
 def piece_tokens(piece: str) -> tuple[str, ...]:
     """The words, and the punctuation that carries tone, of one normalised piece."""
-    found = _TOKEN.findall(without_identity(piece))
-    return tuple(token[:2] if token[0] in "!?." else _NUMBER.sub("0", token) for token in found)
-
-
-def character_ngrams(piece: str, shortest: int, longest: int) -> list[str]:
-    """The n-grams that scikit-learn's ``char_wb`` finds in one piece without names of identity groups."""
-    piece = without_identity(piece, "", "")
-    if not piece:
-        return []
-    padded = f" {piece} "
-    size = len(padded)
-    found = []
-    for n in range(shortest, longest + 1):
-        if n >= size:
-            found.append(padded)
-            break  # a piece shorter than n is counted once, whole
-        found += [padded[begin : begin + n] for begin in range(size - n + 1)]
-    return found
+    piece = without_identity(piece)
+    if piece.isalpha():
+        return (piece,)
+    found = _TOKEN.findall(piece)
+    return tuple([token[:2] if token[0] in "!?." else _NUMBER.sub("0", token) for token in found])
 
 
 @dataclass(frozen=True)
@@ -110,17 +98,17 @@ class Known(Reading):
         The tokens that make a known pair with its last one, with the pairs' feature numbers.
     ids : tuple of int
         Feature numbers of the tokens and pairs of tokens that are known.
-    letters : bytes
+    letters : bytes or None
         Places in their vocabulary of the known character n-grams, in order, as int32; joined, they are one array.
+        None until `Vectors` has looked them up, those of all the comments that it is given at once.
     """
 
     first: str
     after: dict[str, int] | None
     ids: tuple[int, ...]
-    letters: bytes
+    letters: bytes | None = None
 
 
-_INT = np.dtype(np.int32).itemsize
 _ROWS = 4_000  #: comments that are transformed at a time
 
 
@@ -131,8 +119,7 @@ def _lookups(
 
     Neither holds the object that they serve, which is then gone with its last user and not when garbage is collected.
     """
-    shortest, longest = space.lengths
-    words, characters = space.words, space.characters
+    words = space.words
     followers: dict[str, dict[str, int]] = {}
     for gram, place in words.items():
         first, _, second = gram.partition(" ")
@@ -144,7 +131,6 @@ def _lookups(
         read, tokens = reading(piece), piece_tokens(piece)
         of_words = [words.get(token) for token in tokens if token not in NAMELESS]
         of_words += [words.get(f"{first} {second}") for first, second in itertools.pairwise(tokens)]
-        grams = map(characters.get, character_ngrams(piece, shortest, longest))
         return Known(
             read.text,
             read.words,
@@ -157,8 +143,6 @@ def _lookups(
             tokens[0] if tokens else "",
             followers.get(tokens[-1]) if tokens else None,
             tuple([place for place in of_words if place is not None]),
-            # In order, as they are sorted together with those of other pieces.
-            array("i", sorted([place for place in grams if place is not None])).tobytes(),
         )
 
     # Once more by the letters as they were sent, so that a word seen before costs one look.
@@ -190,6 +174,7 @@ class Vectors:
         self.n_features = self.n_ngrams + len(space.scaling.mean)
         self._idf = np.concatenate([space.word_idf, space.character_idf])
         self._scaling, self._cue_weight = space.scaling, space.cue_weight
+        self._characters = KnownCharacters(space.characters, space.lengths)
         self.known, self._sent = _lookups(space)
 
     def read(self, text: str) -> list[Known]:
@@ -214,8 +199,8 @@ class Vectors:
         ids, first, last : ndarray of int64, shape (occurrences,)
             Feature number, and the first and last piece that the n-gram touches.
         """
-        letters = [piece.letters for piece in found]
-        pieces_of = np.repeat(np.arange(len(found)), [len(part) // _INT for part in letters])
+        letters = self._letters([found])
+        pieces_of = np.repeat(np.arange(len(found)), [len(part) // PLACE.itemsize for part in letters])
         words: list[int] = []
         first: list[int] = []
         last: list[int] = []
@@ -240,8 +225,21 @@ class Vectors:
     def _numbers(self, words: list[int], letters: list[bytes]) -> np.ndarray:
         """Feature numbers of n-grams: of the words, then of the characters."""
         return np.concatenate(
-            [np.array(words, dtype=np.int64), np.frombuffer(b"".join(letters), np.int32) + self.n_words], dtype=np.int64
+            [np.array(words, dtype=np.int64), np.frombuffer(b"".join(letters), PLACE) + self.n_words], dtype=np.int64
         )
+
+    def _letters(self, read: list[list[Known]]) -> list[bytes]:
+        """What `Known.letters` is of the pieces of some comments."""
+        found = [piece for each in read for piece in each]
+        letters = [piece.letters for piece in found]
+        if None in letters:
+            new = [piece for piece in found if piece.letters is None]
+            texts = list(dict.fromkeys([piece.text for piece in new]))
+            of_text = dict(zip(texts, self._characters.find(texts), strict=True))
+            for piece in new:
+                piece.letters = of_text[piece.text]
+            letters = [piece.letters for piece in found]
+        return cast("list[bytes]", letters)
 
     def _word_ids(self, found: list[Known]) -> list[int]:
         """As `ngrams`, the feature numbers of the words and word pairs alone."""
@@ -320,14 +318,14 @@ class Vectors:
         """
         if not texts:
             return np.zeros((0, len(coefficients)))
+        read = read or [self.read(text) for text in texts]
+        letters = self._letters(read)
         words: list[int] = []
-        letters: list[bytes] = []
         sizes, cue_rows = [], []
-        for text, found in zip(texts, read or map(self.read, texts), strict=True):
-            of_words, of_letters = self._word_ids(found), [piece.letters for piece in found]
+        for text, found in zip(texts, read, strict=True):
+            of_words = self._word_ids(found)
             words += of_words
-            letters += of_letters
-            sizes.append((len(of_words), sum(map(len, of_letters)) // _INT))
+            sizes.append(len(of_words))
             cue_rows.append(cue_values(text, found))
         ids = self._numbers(words, letters)
         dense = self._scaling(np.array(cue_rows)) * self._cue_weight
@@ -336,7 +334,8 @@ class Vectors:
             _, ids, _, weights = self.weigh(ids, None, 1)
             return of_cues + weights @ coefficients.T[ids]
         row = np.arange(len(texts))
-        rows = np.concatenate([np.repeat(row, each) for each in zip(*sizes, strict=True)])
+        of_pieces = np.repeat(np.repeat(row, list(map(len, read))), [len(part) // PLACE.itemsize for part in letters])
+        rows = np.concatenate([np.repeat(row, sizes), of_pieces])
         rows, ids, _, weights = self.weigh(ids, rows, len(texts))
         parts = [np.bincount(rows, weights * line[ids], minlength=len(texts)) for line in coefficients]
         return of_cues + np.stack(parts, axis=1)
