@@ -537,27 +537,34 @@ def fit_around(matrix, base_logits, labels, weights, strength) -> tuple[float, n
     change : ndarray of float64, shape (features,)
     shift : float
     """
-    width = matrix.shape[1]
-    transposed = matrix.T.tocsr() if sparse.issparse(matrix) else matrix.T
+    change = np.zeros(matrix.shape[1])
+    if sparse.issparse(matrix):
+        # Of what stands in no row nothing changes, and that is most of it.
+        there = np.flatnonzero(matrix.getnnz(axis=0))
+        matrix = matrix[:, there]
+        transposed = matrix.T.tocsr()
+    else:
+        there, transposed = np.arange(len(change)), matrix.T
 
     def objective(parameters):
-        factor, shift, change = parameters[0], parameters[1], parameters[2:]
-        logits = factor * base_logits + matrix @ change + shift
+        factor, shift, part = parameters[0], parameters[1], parameters[2:]
+        logits = factor * base_logits + matrix @ part + shift
         loss = (weights * (np.logaddexp(0, logits) - labels * logits)).sum()
-        loss += 0.5 * (change @ change) / strength + 0.5 * ((factor - 1) / _PRIOR_SPREAD) ** 2
+        loss += 0.5 * (part @ part) / strength + 0.5 * ((factor - 1) / _PRIOR_SPREAD) ** 2
         error = weights * (1 / (1 + np.exp(-np.clip(logits, -40, 40))) - labels)
         gradient = np.concatenate(
             [
                 [error @ base_logits + (factor - 1) / _PRIOR_SPREAD**2, error.sum()],
-                transposed @ error + change / strength,
+                transposed @ error + part / strength,
             ]
         )
         return loss, gradient
 
-    start = np.zeros(width + 2)
+    start = np.zeros(len(there) + 2)
     start[0] = 1.0
     found = optimize.minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": 200})
-    return float(found.x[0]), found.x[2:], float(found.x[1])
+    change[there] = found.x[2:]
+    return float(found.x[0]), change, float(found.x[1])
 
 
 def _adapt_one(matrix, base_logits, labels, weights, strength, base_rate):
