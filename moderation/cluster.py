@@ -281,7 +281,7 @@ class _Kept:
 
 @contextmanager
 def _client(scheduler: str, workers: int | None) -> Iterator[Client]:
-    for name in ("distributed.client", "distributed.utils"):
+    for name in ("distributed", "distributed.client"):  # the second has a level of its own
         # A lost connection would be told with tracebacks there; what matters is told by `_told_clearly`.
         logging.getLogger(name).setLevel(logging.CRITICAL)
     if scheduler:
