@@ -14,7 +14,7 @@ import unicodedata
 import zlib
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,8 @@ class Dataset:
         Grades of words and pairs of words, see `moderation.grades.read_ngrams`; empty where none are used.
     subjects : dict of str to tuple of str
         Of words, see `moderation.subjects.read`; empty where none are used.
+    neighbours : dict of str to tuple of str
+        Of words, see `moderation.subjects.read_neighbours`; empty where none are used.
     """
 
     comments: pd.DataFrame
@@ -64,11 +66,12 @@ class Dataset:
     problems: list[DataError] = field(default_factory=list)
     ngrams: dict[str, tuple[float, ...]] = field(default_factory=dict)
     subjects: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    neighbours: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def part(self, rows: np.ndarray) -> Dataset:
         """The comments at `rows`, with all articles."""
         comments = self.comments.iloc[rows].reset_index(drop=True)
-        return Dataset(comments, self.articles, self.sources, self.problems, self.ngrams, self.subjects)
+        return replace(self, comments=comments)
 
 
 def find_files(path: Path | str) -> tuple[Path, Path | None]:

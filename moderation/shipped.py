@@ -35,6 +35,7 @@ SENTENCES = STARTER / "sentences.csv"
 NGRAMS = STARTER / "ngrams.csv"
 WORD_SUBJECTS = STARTER / "word_subjects.csv"
 SUBJECTS = STARTER / "subjects.csv"
+NEIGHBOURS = STARTER / "word_neighbours.csv"
 
 #: Fewest and most comments of the threads that are measured with; 50 are as many as the service looks at.
 THREADS = {"with thread of 3 to 15": (3, 15), "with thread of up to 50": (50, 50)}
@@ -70,6 +71,7 @@ def read(corpora: Path):
     data.comments = grades.attach_sentences(data.comments, SENTENCES)
     data.ngrams = grades.read_ngrams(NGRAMS)
     data.subjects = subjects.read(WORD_SUBJECTS, SUBJECTS)
+    data.neighbours = subjects.read_neighbours(NEIGHBOURS)
     graded = int(data.comments["graded_mocking"].notna().sum())
     sentences = int(data.comments["graded_sentences"].str.len().sum())
     for name, file, rows in (
@@ -77,6 +79,7 @@ def read(corpora: Path):
         ("grades of sentences", SENTENCES, sentences),
         ("grades of n-grams", NGRAMS, len(data.ngrams)),
         ("subjects of words", WORD_SUBJECTS, len(data.subjects)),
+        ("neighbours of words", NEIGHBOURS, len(data.neighbours)),
     ):
         data.sources.append(
             {

@@ -1,8 +1,8 @@
-"""What words are about: politics, schools, a country.
+"""What words are about: politics, schools, a country; and which others stand near them.
 
 Words that stand near each other in a few thousand comments say little of the rarer ones, and nothing of names that
 were not among them. ``data/word_subjects.csv`` says from general knowledge what a word makes one think of, out of the
-subjects of ``data/subjects.csv``.
+subjects of ``data/subjects.csv``, and ``data/word_neighbours.csv`` beside which words it is likely to stand.
 """
 
 from __future__ import annotations
@@ -50,6 +50,31 @@ def read(words: Path, subjects: Path) -> dict[str, tuple[str, ...]]:
                 file=str(words),
                 mend=f"Give it one to {len(_WEIGHTS)} of those in {subjects.name}",
             )
+    return result
+
+
+def read_neighbours(path: Path) -> dict[str, tuple[str, ...]]:
+    """Words that are likely to stand near a word.
+
+    Parameters
+    ----------
+    path : path
+        CSV with the columns ``word`` and ``neighbours``, all as `moderation.topic.stems` gives them, the likeliest
+        first, with spaces between them.
+
+    Returns
+    -------
+    dict of str to tuple of str
+
+    Raises
+    ------
+    DataError
+        When a column is missing, or a word has no neighbour or itself for one.
+    """
+    result = {row["word"]: tuple(row["neighbours"].split()) for row in _rows(path, ("word", "neighbours"))}
+    for word, near in result.items():
+        if not near or word in near:
+            raise DataError(f"{word!r} has the neighbours {' '.join(near)!r}", file=str(path), mend="Give it others")
     return result
 
 

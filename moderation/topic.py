@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import math
 import re
 from collections import Counter
@@ -32,6 +33,11 @@ from moderation.subjects import Subjects
 
 _NAME = re.compile(r"(?<=[\w,;:)] )[A-Z][^\W\d_]{2,}")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
+_MET = 4  #: texts in which a word stands for it to be known
+_TOLD = 3  #: words among whose neighbours it is for that, where it has none of its own
+_TIMES = 40.0  #: for which a word counts as met near its first neighbour
+_LESS = 0.06  #: by what share of that fewer near each further one
+_AMONG = 0.5  #: and near each other the neighbours of one word
 _SHARPNESS = 4.0  #: how much likelier a word is than an unrelated one to stand for another whose vector is the same
 _PASSAGE = 45  #: words of an article that are compared as one passage
 _MOST_PASSAGES = 60
@@ -92,6 +98,8 @@ class WordSpace:
     seed : int
     subjects : dict of str to tuple of str, optional
         Of words, as `moderation.subjects.read` gives them; those of a word need not be in any text.
+    neighbours : dict of str to tuple of str, optional
+        Of words, as `moderation.subjects.read_neighbours` gives them: as if they had stood near each other.
 
     Attributes
     ----------
@@ -113,9 +121,9 @@ class WordSpace:
     .. [2] S. Arora, Y. Liang, T. Ma, "A simple but tough-to-beat baseline for sentence embeddings", ICLR 2017.
     """
 
-    def __init__(self, max_words=20_000, dimensions=100, window=15, seed=0, subjects=None):
+    def __init__(self, max_words=20_000, dimensions=150, window=15, seed=0, subjects=None, neighbours=None):
         self.max_words, self.dimensions, self.window, self.seed = max_words, dimensions, window, seed
-        self.subjects = subjects
+        self.subjects, self.neighbours = subjects, neighbours
 
     def fit(self, documents: Iterable[list[str]]) -> WordSpace:
         """Learn from texts, each as `stems` gives it."""
@@ -125,17 +133,17 @@ class WordSpace:
         for document in documents:
             frequency.update(set(document))
             total.update(document)
-        words = sorted((word for word, n in frequency.items() if n >= 4), key=lambda w: (-frequency[w], w))
-        words = words[: self.max_words]
+        met = {word for word, n in frequency.items() if n >= _MET}
+        words = sorted(met | self._told(), key=lambda w: (-frequency[w], w))[: self.max_words]
         self.index_ = {word: index for index, word in enumerate(words)}
         count = len(documents)
-        self.idf_ = np.array([math.log((count + 1) / (frequency[w] + 0.5)) for w in words], dtype=np.float32)
+        self.idf_ = np.array([math.log((count + 1) / (max(frequency[w], 1) + 0.5)) for w in words], dtype=np.float32)
         self.unseen_idf_ = math.log((count + 1) / 1.5)
         everything = max(sum(total.values()), 1)
-        self.share_ = np.array([total[w] / everything for w in words], dtype=np.float32)
+        self.share_ = np.array([max(total[w], 0.5) / everything for w in words], dtype=np.float32)
         self.unseen_share_ = 0.5 / everything
         grams: Counter[str] = Counter()
-        for word in words:
+        for word in met.intersection(words):
             for gram in _letter_grams(word):
                 grams[gram] += frequency[word]
         self.gram_idf_ = {
@@ -165,10 +173,18 @@ class WordSpace:
         self.kinship_ = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
         return self
 
-    def _fit_vectors(self, documents):
-        # Serving does without both of them.
+    def _told(self) -> set[str]:
+        """The words of which the neighbours tell enough."""
+        told: Counter[str] = Counter()
+        for word, near in (self.neighbours or {}).items():
+            told.update(near)
+            told[word] += _TOLD
+        return {word for word, n in told.items() if n >= _TOLD}
+
+    def _near(self, documents):
+        """How often words stand near each other, in texts and by what their neighbours are; sparse, shape
+        (words, words)."""
         from scipy import sparse
-        from sklearn.utils.extmath import randomized_svd
 
         size = len(self.index_)
         gap = [-1] * self.window
@@ -179,7 +195,24 @@ class WordSpace:
             both = (left >= 0) & (right >= 0)
             ones = np.ones(int(both.sum()), dtype=np.float32)
             near = near + sparse.csr_matrix((ones, (left[both], right[both])), shape=(size, size))
-        near = (near + near.T).tocoo()
+        told = []
+        for word, neighbours in (self.neighbours or {}).items():
+            known = [self.index_[each] for each in neighbours if each in self.index_]
+            if word in self.index_:
+                place = self.index_[word]
+                told += [(place, each, _TIMES * (1 - _LESS * rank)) for rank, each in enumerate(known)]
+            told += [(*pair, _TIMES * _AMONG) for pair in itertools.combinations(known, 2)]
+        if told:
+            left, right, times = (np.array(each) for each in zip(*told, strict=True))
+            near = near + sparse.csr_matrix((times.astype(np.float32), (left, right)), shape=(size, size))
+        return (near + near.T).tocoo()
+
+    def _fit_vectors(self, documents):
+        # Serving does without both of them.
+        from scipy import sparse
+        from sklearn.utils.extmath import randomized_svd
+
+        size, near = len(self.index_), self._near(documents)
         rows = np.bincount(near.row, near.data, minlength=size)
         columns = rows**0.75
         columns /= max(columns.sum(), 1e-12)
@@ -225,7 +258,7 @@ class WordSpace:
         # Dictionaries go as one string and one array: joblib would read them entry by entry.
         derived = {"vectors_", "_units", "_mass_share", "index_", "gram_idf_"}
         derived |= {"_idf", "_share", "_idf_of", "_grams", "_gram_idf", "_grams_of", "_grams_by_word"}
-        derived |= {"subjects", "_subject_rows"}
+        derived |= {"subjects", "neighbours", "_subject_rows"}
         state = {name: value for name, value in self.__dict__.items() if name not in derived}
         state["words"] = "\n".join(self.index_)
         state["grams"] = "\n".join(self.gram_idf_)
@@ -235,7 +268,7 @@ class WordSpace:
     def __setstate__(self, state):
         words, grams, weights = state.pop("words"), state.pop("grams"), state.pop("gram_weights")
         self.__dict__.update(state)
-        self.subjects = None
+        self.subjects = self.neighbours = None
         self.index_ = {word: index for index, word in enumerate(words.split("\n"))}
         self.gram_idf_ = dict(zip(grams.split("\n"), weights.tolist(), strict=True))
         self.vectors_ = self._bytes * self._scale

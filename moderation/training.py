@@ -942,7 +942,7 @@ def topic_reader(data: Dataset, recipe: Recipe, progress=iter, *, jobs: int = 1)
     texts = [*chosen["text"], *parents.drop_duplicates()]
     parts = [(texts[begin : begin + 3_000],) for begin in range(0, len(texts), 3_000)]
     documents = [document for part in processes.each(_stems, parts, jobs, progress) for document in part]
-    (space,) = processes.each(_word_space, [(documents, recipe.seed, data.subjects)], 1)
+    (space,) = processes.each(_word_space, [(documents, recipe.seed, data.subjects, data.neighbours)], 1)
     return TopicModel(space)
 
 
@@ -950,8 +950,8 @@ def _stems(texts):
     return [stems(text) for text in texts]
 
 
-def _word_space(documents, seed, subjects):
-    return WordSpace(seed=seed, subjects=subjects).fit(documents)
+def _word_space(documents, seed, subjects, neighbours):
+    return WordSpace(seed=seed, subjects=subjects, neighbours=neighbours).fit(documents)
 
 
 _PAIRS = 2_000  #: pairs whose evidence is gathered at a time

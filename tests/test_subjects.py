@@ -11,7 +11,7 @@ import pytest
 from moderation import shipped, subjects
 from moderation.comments import DataError
 from moderation.subjects import Subjects
-from moderation.topic import WordSpace, _compare, _text, stems
+from moderation.topic import _PAIR, WordSpace, _compare, _text, stems
 
 OF_WORDS = {
     "ferri": ("ships",),
@@ -100,3 +100,41 @@ def test_without_a_table_no_text_has_subjects():
     space = WordSpace(dimensions=2).fit([stems("A nurse spoke to the council of the town")] * 5)
     text = _text(space, stems("The nurse and the ferry"))
     assert text.about.shape == (0,) and text.subject_mass == 0 and _compare(space, text, text)[-1] == 0
+
+
+def test_the_shipped_neighbours_are_stems_of_words_with_subjects():
+    found = subjects.read_neighbours(shipped.NEIGHBOURS)
+    assert len(found) > 10_000 and found.keys() <= subjects.read(shipped.WORD_SUBJECTS, shipped.SUBJECTS).keys()
+    assert all(0 < len(near) <= 8 for near in found.values())
+    assert {"nurs", "doctor"} & set(found["hospit"])
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        ("word,near\nferri,port\n", "has no column 'neighbours'"),
+        ("word,neighbours\nferri,\n", "'ferri' has the neighbours ''"),
+        ("word,neighbours\nferri,port ferri\n", "'ferri' has the neighbours 'port ferri'"),
+    ],
+)
+def test_what_cannot_be_a_neighbour_is_told(tmp_path, words, problem):
+    (tmp_path / "words.csv").write_text(words)
+    with pytest.raises(DataError, match=problem):
+        subjects.read_neighbours(tmp_path / "words.csv")
+
+
+def test_words_that_no_text_had_are_known_by_their_neighbours(tmp_path):
+    texts = ["The nurse and the doctor of the hospital", "A harbour, a captain and a port"] * 10
+    told = {"midwif": ("nurs", "hospit", "doctor", "birth"), "ferri": ("port", "captain", "harbour")}
+    documents = [stems(text) for text in texts]
+    alone, space = (WordSpace(dimensions=2, neighbours=near).fit(documents) for near in (None, told))
+    assert "midwif" not in alone.index_ and {"midwif", "ferri"} < space.index_.keys()
+    assert "birth" not in space.index_  # one mention says too little
+
+    def near(first, second, space):
+        return _compare(space, *(_text(space, stems(word)) for word in (first, second)))[_PAIR.index("match")]
+
+    assert near("midwife", "hospital", space) > 0.9 > near("midwife", "harbour", space)
+    assert near("ferry", "port", space) > 0.9 and near("midwife", "hospital", alone) == 0
+    joblib.dump(space, tmp_path / "space")
+    assert near("midwife", "hospital", joblib.load(tmp_path / "space")) == near("midwife", "hospital", space)
