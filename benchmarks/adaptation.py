@@ -11,11 +11,10 @@ from moderation.model import TEXT_LABELS
 from moderation.training import ADAPT_STRENGTH, Recipe, fit_around, fit_classifier
 from moderation.transformer import fitted_union
 
-#: Comments, and in how many draws: of few comments the draw says more than the method does.
-SIZES = {25: 40, 50: 40, 100: 40, 250: 20, 1_000: 10, 3_000: 10}
+SIZES = (25, 50, 100, 250, 1_000, 3_000)
 
 
-def learning_curve(model, corpora, *, sizes=SIZES) -> list[dict]:
+def learning_curve(model, corpora, *, draws: int = 40, sizes=SIZES) -> list[dict]:
     """ROC AUC on Globe and Mail comments that were not adapted to: shipped, adapted and from scratch.
 
     Each draw cuts the paper's comments into a fifth that is measured and the rest, from which the comments to adapt to
@@ -31,12 +30,12 @@ def learning_curve(model, corpora, *, sizes=SIZES) -> list[dict]:
         truth = frame[label].to_numpy(dtype=float)
         base = model.calibrations[label].logit(model.weighers[label].logits(matrix))
         rows = {size: [] for size in sizes}
-        for draw in range(max(sizes.values())):
+        for draw in range(draws):
             order = np.random.default_rng(draw).permutation(np.flatnonzero(np.isfinite(truth)))
             test, rest = order[: len(order) // 5], order[len(order) // 5 :]
             for size in sizes:
                 train = rest[:size]
-                if draw >= sizes[size] or not 0 < truth[train].sum() < size:
+                if not 0 < truth[train].sum() < size:
                     continue
                 factor, change, _ = fit_around(
                     matrix[train], base[train], truth[train], np.ones(size), ADAPT_STRENGTH[label]

@@ -15,7 +15,6 @@ import numpy as np
 
 from moderation.comments import DataError, need_columns
 
-_COLUMNS = ("word", "subjects")
 #: What the first subject of a word weighs, the second, and so on; of unit length together in each word.
 _WEIGHTS = (1.0, 0.8, 0.6, 0.5, 0.4)
 _RARE = 1e-3  #: share of texts, added to each subject's
@@ -39,10 +38,11 @@ def read(words: Path, subjects: Path) -> dict[str, tuple[str, ...]]:
     Raises
     ------
     DataError
-        When a column is missing, a word has no subject or too many, or one that is not among the others.
+        When a column is missing, a word stands there twice, has no subject or too many, or one that is not among the
+        others.
     """
     known = {row["subject"] for row in _rows(subjects, ("subject",))}
-    result = {row["word"]: tuple(row["subjects"].split()) for row in _rows(words, _COLUMNS)}
+    result = _by_word(words, "subjects")
     for word, of_word in result.items():
         if not 0 < len(of_word) <= len(_WEIGHTS) or not known.issuperset(of_word):
             raise DataError(
@@ -69,12 +69,21 @@ def read_neighbours(path: Path) -> dict[str, tuple[str, ...]]:
     Raises
     ------
     DataError
-        When a column is missing, or a word has no neighbour or itself for one.
+        When a column is missing, or a word stands there twice, or has no neighbour or itself for one.
     """
-    result = {row["word"]: tuple(row["neighbours"].split()) for row in _rows(path, ("word", "neighbours"))}
+    result = _by_word(path, "neighbours")
     for word, near in result.items():
         if not near or word in near:
             raise DataError(f"{word!r} has the neighbours {' '.join(near)!r}", file=str(path), mend="Give it others")
+    return result
+
+
+def _by_word(path, column):
+    result: dict[str, tuple[str, ...]] = {}
+    for row in _rows(path, ("word", column)):
+        if row["word"] in result:
+            raise DataError(f"{row['word']!r} stands there twice", file=str(path), mend="Take one of its lines out")
+        result[row["word"]] = tuple(row[column].split())
     return result
 
 

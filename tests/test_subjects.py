@@ -55,6 +55,7 @@ def test_words_and_their_subjects_are_read(tmp_path):
         ("word,subjects\nferri,\n", "'ferri' has the subjects ''"),
         ("word,subjects\nferri\n", "'ferri' has the subjects ''"),
         ("word,subjects\nferri,ships ships ships ships ships ships\n", "Give it one to 5 of those in subjects.csv"),
+        ("word,subjects\nferri,ships\nnurs,medicine\nferri,medicine\n", "'ferri' stands there twice"),
         ("", "has no column 'word'"),
     ],
 )
@@ -115,6 +116,7 @@ def test_the_shipped_neighbours_are_stems_of_words_with_subjects():
         ("word,near\nferri,port\n", "has no column 'neighbours'"),
         ("word,neighbours\nferri,\n", "'ferri' has the neighbours ''"),
         ("word,neighbours\nferri,port ferri\n", "'ferri' has the neighbours 'port ferri'"),
+        ("word,neighbours\nferri,port\nferri,port\n", "'ferri' stands there twice"),
     ],
 )
 def test_what_cannot_be_a_neighbour_is_told(tmp_path, words, problem):
