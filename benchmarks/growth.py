@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import os
 import random
 import sys
@@ -88,7 +89,9 @@ def plot(lengths, of_files, of_articles) -> None:
     axes[1].set(xlabel="comments in a file", ylabel="processor seconds", xscale="log", yscale="log")
     axes[2].plot([row["articles"] for row in of_articles], [row["seconds"] for row in of_articles], "o-")
     axes[2].set(xlabel="articles known", ylabel="processor seconds, 5,000 comments", xscale="log")
-    axes[1].set(ylim=(10, 1_000), yticks=(10, 100, 1_000))
+    decades = [math.log10(row["seconds"]) for row in of_files]
+    low, high = math.floor(min(decades)), math.ceil(max(decades))
+    axes[1].set(ylim=(10.0**low, 10.0**high), yticks=[10.0**decade for decade in range(low, high + 1)])
     axes[1].minorticks_off()
     axes[2].margins(y=0.2)
     axes[2].set_ylim(0, None)
