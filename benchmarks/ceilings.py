@@ -96,6 +96,7 @@ def off_topic(data, corpus: str = "fox_news") -> list[dict]:
     for what, evidence, threaded in (("article only", pairs.bare, 0), (THREAD, pairs.threaded, 1)):
         base = topic.evidence_logits(evidence.astype(float), np.full(len(evidence), bool(threaded)))
         matrix = _with_products(topic.scaled(evidence.astype(float)))
+        said = _read_pairs(part.comments, corpus, threaded)
         for how, group in groups.items():
             folds = list(GroupKFold(FOLDS, shuffle=True, random_state=0).split(matrix, groups=group))
             found.append(
@@ -108,7 +109,7 @@ def off_topic(data, corpus: str = "fox_news") -> list[dict]:
                     "adapted": best(matrix, base, pairs.labels, folds, WEAK),
                     "around": "–",
                     "scratch": best(matrix, np.zeros(len(base)), pairs.labels, folds, WEAK),
-                    "reader": _read_pairs(part.comments, corpus, threaded),
+                    "reader": said,
                 }
             )
     return found

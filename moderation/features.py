@@ -109,9 +109,6 @@ class Known(Reading):
     letters: bytes | None = None
 
 
-_ROWS = 4_000  #: comments that are transformed at a time
-
-
 def _lookups(
     space: FeatureSpace,
 ) -> tuple[Callable[[str], Known], Callable[[str], Known | tuple[Known, ...]]]:
