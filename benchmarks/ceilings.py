@@ -28,7 +28,7 @@ CORPORA = (("fox_news", "abusive"), ("nyt_room_for_debate", "mocking"), ("wikipe
 READINGS, PAIRINGS = HERE / "readings.csv", HERE / "pairings.csv"
 STRENGTHS = (0.03, 0.3, 3.0)
 WEAK = (0.0003, 0.003, 0.03)  #: for the few pieces of evidence of off_topic
-THREAD = "with thread of up to 50"
+THREAD = "with thread of up to 200"
 FOLDS = 5
 
 

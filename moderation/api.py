@@ -36,7 +36,7 @@ from moderation.thresholds import METRICS, QueryError, best_threshold
 
 BATCH_LIMIT = 500  #: comments in one request
 STRETCH = 20  #: comments that are scored between two looks at the deadline
-THREAD_LIMIT = 50  #: earlier comments of the thread that are looked at
+THREAD_LIMIT = 200  #: earlier comments of the thread that are looked at
 WHO_LIMIT = 200  #: characters
 
 blueprint = Blueprint("api", __name__)

@@ -37,8 +37,12 @@ WORD_SUBJECTS = STARTER / "word_subjects.csv"
 SUBJECTS = STARTER / "subjects.csv"
 NEIGHBOURS = STARTER / "word_neighbours.csv"
 
-#: Fewest and most comments of the threads that are measured with; 50 are as many as the service looks at.
-THREADS = {"with thread of 3 to 15": (3, 15), "with thread of up to 50": (50, 50)}
+#: Fewest and most comments of the threads that are measured with; 200 are as many as the service looks at.
+THREADS = {
+    "with thread of 3 to 15": (3, 15),
+    "with thread of up to 50": (50, 50),
+    "with thread of up to 200": (200, 200),
+}
 
 #: What the steps of `build` belong to.
 TRAINED, MEASURING = "training", "measuring for the card"

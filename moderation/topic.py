@@ -4,7 +4,8 @@ Shared words say most, weighted by how rare they are; for words that are related
 of word vectors, found by latent semantic analysis of which words stand near each other. Every similarity is set
 against what it would be for an arbitrary comment or article, since a long article shares words with anything.
 What neither tells of rarer words and of names, a table of the subjects that words make one think of does
-(`moderation.subjects`).
+(`moderation.subjects`). Words that stand side by side in both texts say more than each alone, and a comment that speaks
+of "her" belongs where a woman is spoken of.
 A logistic regression, trained on comments paired with their own and with wrong articles, weighs the evidence, and its
 products with the lengths: the same likeness means less where a comment is short or an article long.
 """
@@ -16,6 +17,7 @@ import functools
 import itertools
 import math
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -41,6 +43,7 @@ _AMONG = 0.5  #: and near each other the neighbours of one word
 _SHARPNESS = 4.0  #: how much likelier a word is than an unrelated one to stand for another whose vector is the same
 _PASSAGE = 45  #: words of an article that are compared as one passage
 _MOST_PASSAGES = 60
+_RARE = 5.0  #: inverse document frequency from which a word that two texts share is remarkable
 _stemmer = snowballstemmer.stemmer("english")
 # A word stands in many pieces: with a comma, in quotation marks, at the end of a sentence.
 _stem = reused(32_768)(_stemmer.stemWord)
@@ -76,6 +79,28 @@ _SELLING = _stem_all(
 def stems(text: str) -> list[str]:
     """Stemmed content words of a text, in order."""
     return [stem for piece in pieces(text) for stem in _piece_stems(piece.text)]
+
+
+# Who is spoken of: a man and a woman by pronouns, and by nouns.
+_NOBODY, _HE, _SHE, _MAN, _WOMAN = range(5)
+_PERSONS = {
+    word: kind
+    for kind, words in (
+        (_HE, "he him his himself he's he'd he'll"),
+        (_SHE, "she her hers herself she's she'd she'll"),
+        (_MAN, "man guy boy husband father dad son sir mr brother king"),
+        (_WOMAN, "woman women girl girls lady ladies wife mother mom daughter sister queen mrs ms"),
+    )
+    for word in words.split()
+}
+#: What share of all words speaks of a man, and of a woman, in comments.
+_SPOKEN = np.array([0.0096, 0.0071])
+_STEADY = 100.0  #: words of such comments that a text's shares are smoothed with
+
+
+@reused(32_768)
+def _piece_person(piece: str) -> int:
+    return next((_PERSONS[word] for word in piece_words(piece) if word in _PERSONS), _NOBODY)
 
 
 def names(text: str) -> set[str]:
@@ -300,6 +325,24 @@ class WordSpace:
         index = self.index_.get(word)
         return self.unseen_share_ if index is None else self._share[index]
 
+    def adjacent(self, words: list[str]) -> np.ndarray:
+        """The pairs of words that stand side by side, each once, as numbers that are the same wherever they stand."""
+        known = [self.index_.get(word, -1) for word in words]
+        numbers = np.array(
+            [
+                place if place >= 0 else _UNSEEN | zlib.crc32(word.encode("utf-8", "surrogatepass")) & (_UNSEEN - 1)
+                for word, place in zip(words, known, strict=True)
+            ],
+            dtype=np.int64,
+        )
+        return np.unique(numbers[:-1] << 32 | numbers[1:])
+
+    def adjacent_idf(self, adjacent: np.ndarray) -> np.ndarray:
+        """The inverse document frequencies of both words of each pair that `adjacent` gives, added."""
+        both = np.stack([adjacent >> 32, adjacent & 0xFFFFFFFF])
+        seen = both < _UNSEEN
+        return np.where(seen, self._idf[np.where(seen, both, 0)], self.unseen_idf_).sum(axis=0)
+
     def letters(self, ids: np.ndarray, unseen: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
         """The letter groups that are known, in order, of known words and of others; and their weights, of unit length
         together."""
@@ -314,6 +357,9 @@ class WordSpace:
         places = np.flatnonzero(counts)
         weights = (1 + np.log(counts[places])) * self._gram_idf[places]
         return places, weights / (math.sqrt(weights @ weights) or 1.0)
+
+
+_UNSEEN = 1 << 30  #: where the numbers of words begin that the space does not know
 
 
 def _letter_grams(word: str) -> list[str]:
@@ -354,14 +400,19 @@ class _Text:
         How much it touches each subject, of unit length; zeros where it touches none.
     subject_mass : float
         How much it touches any.
+    adjacent : ndarray of int64
+        Its words that stand side by side, as `WordSpace.adjacent` gives them; of several texts, those of each.
+    persons : ndarray of int, shape (5,)
+        How many of its words speak of nobody, and of a man or a woman, in the order of `_PERSONS`.
     """
 
     __slots__ = (
-        *("_letters", "about", "counts", "expected", "ids", "length", "mass", "n"),
-        *("shares", "spread", "subject_mass", "unit", "unseen", "white"),
+        *("_letters", "about", "adjacent", "counts", "expected", "ids", "length", "mass", "n"),
+        *("persons", "shares", "spread", "subject_mass", "unit", "unseen", "white"),
     )
 
-    def __init__(self, space: WordSpace, counts: Counter, n: int):
+    def __init__(self, space: WordSpace, counts: Counter, n: int, adjacent: np.ndarray, persons: np.ndarray):
+        self.adjacent, self.persons = adjacent, persons
         self._letters: tuple[np.ndarray, np.ndarray] | None = None
         self.counts, self.n = counts, n
         lookup = space.index_.get
@@ -409,8 +460,12 @@ class _Text:
 _NO_NUMBERS = np.zeros(0)
 
 
-def _text(space: WordSpace, words: list[str]) -> _Text:
-    return _Text(space, Counter(words), len(words))
+def _text(space: WordSpace, *texts: str) -> _Text:
+    found = [[piece.text for piece in pieces(text)] for text in texts]
+    words = [[stem for piece in those for stem in _piece_stems(piece)] for those in found]
+    counts, adjacent = Counter(itertools.chain(*words)), np.concatenate([space.adjacent(those) for those in words])
+    persons = np.array([_piece_person(piece) for those in found for piece in those], dtype=np.int64)
+    return _Text(space, counts, counts.total(), adjacent, np.bincount(persons, minlength=5))
 
 
 class _ArticleTexts:
@@ -419,11 +474,10 @@ class _ArticleTexts:
     __slots__ = ("names", "passages", "title", "whole")
 
     def __init__(self, space, article: Article):
-        title, body = stems(article.title), stems(article.body)
-        self.whole = _text(space, title * 2 + body)
-        self.title = _text(space, title)
-        self.passages = [_text(space, stems(passage)) for passage in _passages(article.text)]
-        self.names = names(article.text) | set(title) | set(body)
+        self.whole = _text(space, article.title, article.title, article.body)
+        self.title = _text(space, article.title)
+        self.passages = [_text(space, passage) for passage in _passages(article.text)]
+        self.names = names(article.text) | set(self.whole.counts)
 
 
 def _passages(text):
@@ -445,7 +499,9 @@ _PAIR = (
 )
 # Evidence that is a sum over the words that both texts share, so that it can be told word by word.
 _SUMS = ("cosine", "coverage", "likelihood")
-FEATURES = (
+_IN_COMMON = ("adjacent", "adjacent_mass", "rarest", "rare")
+#: Evidence that is also multiplied with `_FACTORS`.
+_MULTIPLIED = (
     *(f"article_{name}" for name in _PAIR),
     *(f"title_{name}" for name in _PAIR),
     "passage_cosine",
@@ -456,12 +512,10 @@ FEATURES = (
     *(f"parent_{name}" for name in _PAIR),
     *(f"thread_{name}" for name in _PAIR),
     *(f"around_{name}" for name in _PAIR),
-    "thread_best_cosine",
-    "thread_top_cosine",
-    "thread_best_meaning",
-    "thread_top_meaning",
-    "thread_best_translation",
-    "thread_top_translation",
+    *(f"article_{name}" for name in _IN_COMMON),
+    *(f"around_{name}" for name in _IN_COMMON),
+    "he",
+    "she",
     "any_cosine",
     "any_meaning",
     "context_meaning",
@@ -476,8 +530,11 @@ FEATURES = (
     "selling_words",
     "subject_mass",
 )
+#: How like the comment is to each other one of the thread: to the nearest, to the three nearest, and on average.
+_EACH = tuple(f"thread_{which}_{name}" for which in ("best", "top", "mean") for name in _PAIR)
+FEATURES = _MULTIPLIED + _EACH
 _INDEX = {name: index for index, name in enumerate(FEATURES)}
-#: What all evidence is also multiplied with, beside itself.
+#: What that is multiplied with, beside itself.
 _FACTORS = [_INDEX[name] for name in ("length", "mass", "article_length", "thread_length", "short", "has_parent")]
 #: What a subject that comment and surroundings share weighs, of those of which each has its own coefficient: some
 #: subjects say more than others of whether a comment belongs somewhere. Of 5 to 60 the best for the corpora left out.
@@ -493,13 +550,17 @@ def _shared(first: _Text, second: _Text) -> list[str]:
     return [word for word in first.counts if word in counts]
 
 
-def _cosine(space: WordSpace, first: _Text, second: _Text) -> float:
-    product = sum(first.weight(space, word) * second.weight(space, word) for word in _shared(first, second))
+def _cosine(space: WordSpace, first: _Text, second: _Text, shared: list[str] | None = None) -> float:
+    if shared is None:
+        shared = _shared(first, second)
+    product = sum(first.weight(space, word) * second.weight(space, word) for word in shared)
     return product / (first.length * second.length)
 
 
 def _letter_cosine(space: WordSpace, first: _Text, second: _Text) -> float:
-    fewer, more = sorted((first.letters(space), second.letters(space)), key=lambda side: len(side[0]))
+    fewer, more = first.letters(space), second.letters(space)
+    if len(fewer[0]) > len(more[0]):
+        fewer, more = more, fewer
     if not len(fewer[0]):
         return 0.0
     place = more[0].searchsorted(fewer[0])
@@ -512,7 +573,7 @@ def _compare(space: WordSpace, comment: _Text, other: _Text) -> list[float]:
     """The features of `_PAIR`."""
     if not comment.n or not other.n:
         return _NO_PAIR
-    shared = [word for word in comment.counts if word in other.counts]
+    shared = _shared(comment, other)
     mass = sum(space.idf(word) for word in shared)
     # How much likelier the comment's words are in this text than anywhere (Ponte & Croft, SIGIR 1998).
     likelihood = sum(
@@ -523,7 +584,7 @@ def _compare(space: WordSpace, comment: _Text, other: _Text) -> list[float]:
         nearness = float(comment.unit @ (other.unit - space.mean_)) / comment.spread
     translation, match = _translation(space, comment, other)
     return [
-        _cosine(space, comment, other),
+        _cosine(space, comment, other, shared),
         _letter_cosine(space, comment, other),
         mass / comment.mass - other.expected,
         math.log1p(mass) - math.log1p(comment.mass * other.expected),
@@ -548,6 +609,28 @@ def _translation(space: WordSpace, comment: _Text, other: _Text) -> tuple[float,
     return float(likelier @ idf) / mass, float(np.maximum(near.max(axis=1), 0) @ idf) / mass
 
 
+def _in_common(space: WordSpace, comment: _Text, other: _Text) -> list[float]:
+    """The features of `_IN_COMMON`: how much words weigh that stand side by side in both, and rare words of both."""
+    both = comment.adjacent[np.isin(comment.adjacent, other.adjacent)] if len(comment.adjacent) else comment.adjacent
+    mass = float(space.adjacent_idf(both).sum())
+    idf = [space.idf(word) for word in _shared(comment, other)]
+    return [
+        mass / math.sqrt(len(comment.adjacent) + 1),
+        math.log1p(mass),
+        max(idf, default=0.0),
+        sum(each for each in idf if each > _RARE) / math.sqrt(len(comment.counts) + 1),
+    ]
+
+
+def _persons(comment: _Text, other: _Text) -> list[float]:
+    """How much more than comments do this text speaks of a man, where the comment says "he", and of a woman, where it
+    says "she"."""
+    said = comment.persons[[_HE, _SHE]] / math.sqrt(comment.persons.sum() + 1)
+    spoken = other.persons[[_HE, _SHE]] + other.persons[[_MAN, _WOMAN]]
+    share = (spoken + _STEADY * _SPOKEN) / (other.persons.sum() + _STEADY)
+    return (said * np.log(share / _SPOKEN)).tolist()
+
+
 def _translations(space: WordSpace, comment: _Text, others: list[_Text]) -> list[float]:
     """The first number of `_translation` for each of some texts."""
     if not len(comment.ids):
@@ -565,7 +648,7 @@ def _translations(space: WordSpace, comment: _Text, others: list[_Text]) -> list
 
 
 _NO_PAIR = [0.0] * len(_PAIR)
-_NO_THREAD = [0.0] * 6
+_NO_THREAD = [0.0] * len(_EACH)
 
 
 def _joined(space: WordSpace, texts: list[_Text]) -> _Text:
@@ -575,19 +658,21 @@ def _joined(space: WordSpace, texts: list[_Text]) -> _Text:
     counts = Counter(texts[0].counts)
     for text in texts[1:]:
         counts.update(text.counts.elements())  # counted faster than counts are added
-    return _Text(space, counts, sum(text.n for text in texts))
+    adjacent = np.concatenate([text.adjacent for text in texts])
+    persons = np.sum([text.persons for text in texts], axis=0)
+    return _Text(space, counts, sum(text.n for text in texts), adjacent, persons)
 
 
-def _nearest_and_top(likeness: list[float]) -> list[float]:
-    """The highest, and the mean of the three highest."""
-    highest = sorted(likeness, reverse=True)[:3]
-    return [highest[0], sum(highest) / len(highest)]
+def _likest(compared: list[list[float]]) -> list[float]:
+    """The features of `_EACH`: of each likeness the highest, the mean of the three highest, and of all."""
+    falling = -np.sort(-np.array(compared), axis=0)
+    return [*falling[0], *falling[:3].mean(axis=0), *falling.mean(axis=0)]
 
 
 def _with_products(values: np.ndarray) -> np.ndarray:
-    """Scaled evidence, and of that in `FEATURES` the squares and the products with `_FACTORS`; shape
-    (n, subjects + features * (2 + factors))."""
-    named = values[:, : len(FEATURES)]
+    """Scaled evidence, and of that in `_MULTIPLIED` the squares and the products with `_FACTORS`; shape
+    (n, features + subjects + multiplied * (1 + factors))."""
+    named = values[:, : len(_MULTIPLIED)]
     return np.hstack([values, _PRODUCT * named**2, *(_PRODUCT * named * named[:, [i]] for i in _FACTORS)])
 
 
@@ -597,7 +682,7 @@ def _slopes(coefficients: np.ndarray, scaled: np.ndarray) -> np.ndarray:
     Of a product each side is given a half, which is its Shapley value; the sum over ``slope * evidence`` is the logit
     less the intercept.
     """
-    linear, named = coefficients[: len(scaled)], scaled[: len(FEATURES)]
+    linear, named = coefficients[: len(scaled)], scaled[: len(_MULTIPLIED)]
     square, *products = coefficients[len(scaled) :].reshape(-1, len(named))
     slopes = linear.copy()
     slopes[: len(named)] += _PRODUCT * square * named
@@ -627,6 +712,7 @@ class _Gathered:
         if parent:
             self._of_parent = _compare(space, own, parent)
         self._head = head + self._of_parent
+        self._in_common = _in_common(space, own, article.whole)
 
     def around(self, threaded: bool) -> dict[str, _Text]:
         """The texts that the comment stands under, by what they are."""
@@ -648,11 +734,7 @@ class _Gathered:
         if threaded:
             of_thread = _compare(space, own, texts["thread"])
             compared.append(of_thread)
-            among = [
-                *_nearest_and_top([_cosine(space, own, text) for text in self.each]),
-                *_nearest_and_top([float(own.white @ text.white) for text in self.each]),
-                *_nearest_and_top(_translations(space, own, self.each)),
-            ]
+            among = _likest([_compare(space, own, text) for text in self.each])
             length = math.log1p(texts["thread"].n)
         around, of_around = self.article.whole, self._of_article
         if len(texts) > 1:
@@ -668,7 +750,8 @@ class _Gathered:
         tail = [float(own.n <= 3), float(self.parent is not None), float("://" in text or "www." in text)]
         tail += [math.log1p(sum(own.counts[word] for word in kind if word in own.counts)) for kind in (_SITE, _SELLING)]
         tail.append(math.log1p(own.subject_mass))
-        named = [*self._head, *of_thread, *of_around, *among, *context, *lengths, *tail]
+        in_common = [*self._in_common, *_in_common(space, own, around), *_persons(own, around)]
+        named = [*self._head, *of_thread, *of_around, *in_common, *context, *lengths, *tail, *among]
         return np.concatenate([named, own.about * around.about])
 
 
@@ -691,7 +774,7 @@ class TopicModel:
     """
 
     space: WordSpace
-    strength: float = 0.003
+    strength: float = 0.0015
 
     def __post_init__(self):
         self._remember()
@@ -699,7 +782,7 @@ class TopicModel:
     def _remember(self):
         space = self.space  # not self: the model is then gone with its last user and not when garbage is collected
         self._article = functools.lru_cache(maxsize=1024)(lambda article: _ArticleTexts(space, article))
-        self._text = reused(4096, longest=4000)(lambda text: _text(space, stems(text)))
+        self._text = reused(4096, longest=4000)(lambda text: _text(space, text))
 
     def __getstate__(self):
         return {name: value for name, value in self.__dict__.items() if name not in {"_article", "_text"}}
@@ -710,7 +793,7 @@ class TopicModel:
 
     def current(self) -> bool:
         """Whether the model weighs the evidence that is gathered, which a model of an earlier version may not."""
-        expected = self._width + len(FEATURES) * (1 + len(_FACTORS))
+        expected = self._width + len(_MULTIPLIED) * (1 + len(_FACTORS))
         return all(len(weigher.coefficients) == expected for weigher in self.weighers_.values())
 
     def features(self, comment: Comment) -> np.ndarray:
@@ -763,7 +846,7 @@ class TopicModel:
 
     def changed(self, slope: float, intercept: float, change: np.ndarray) -> TopicModel:
         """A model whose logits are ``slope * logit + scaled evidence @ change + intercept``."""
-        change = np.concatenate([change, np.zeros(len(FEATURES) * (1 + len(_FACTORS)))])
+        change = np.concatenate([change, np.zeros(len(_MULTIPLIED) * (1 + len(_FACTORS)))])
         new = copy.copy(self)
         new._remember()
         new.weighers_ = {

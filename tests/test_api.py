@@ -116,7 +116,7 @@ BAD = [
     ({"text": "fine", "article": {"titel": "x"}}, 422, "/article/titel"),
     ({"text": "fine", "parent": {"text": ""}}, 422, "/parent/text"),
     ({"text": "fine", "thread": [3]}, 422, "/thread/0"),
-    ({"text": "fine", "thread": ["x"] * 51}, 422, "/thread"),
+    ({"text": "fine", "thread": ["x"] * 201}, 422, "/thread"),
     ([], 422, "/"),
     ("text", 422, "/"),
     (None, 422, "/"),

@@ -54,6 +54,41 @@ def test_a_thread_on_the_same_subject_speaks_for_a_comment(topic):
     assert logit(topic, text, HOSPITAL, thread=alike) < logit(topic, text, HOSPITAL, thread=other)
 
 
+def test_words_side_by_side_in_both_texts_are_evidence(topic):
+    named = [topics.FEATURES.index(name) for name in ("article_adjacent", "article_adjacent_mass")]
+    together, apart = "The maternity ward was good", "The ward was good for maternity"
+    with_pair, without = (topic.features(Comment(text, "c", HOSPITAL))[named] for text in (together, apart))
+    assert (with_pair > 0).all() and (without == 0).all()
+    # Words that the space does not know stand side by side too; the title's last and first do not.
+    strange = Article("Xyzzyx qwortl", "Nothing else is known.")
+    assert (topic.features(Comment("qwortl xyzzyx", "c", strange))[named] == 0).all()
+    assert (topic.features(Comment("so xyzzyx qwortl", "c", strange))[named] > 0).all()
+
+
+def test_who_is_spoken_of_is_evidence(topic):
+    named = [topics.FEATURES.index(name) for name in ("he", "she")]
+    queen = Article("Mrs Hill opens the bridge", "She cut the ribbon, and her daughter held the scissors.")
+    evidence = {
+        text: topic.features(Comment(text, "c", queen))[named]
+        for text in ("Did she pay for it?", "Did he pay for it?", "Did they pay for it?")
+    }
+    he, she = evidence["Did she pay for it?"]
+    assert he == 0 and she > 0
+    he, she = evidence["Did he pay for it?"]
+    assert he < 0 and she == 0
+    assert (evidence["Did they pay for it?"] == 0).all()
+    thread = ("Mr Hill did", "He always does")
+    he, she = topic.features(Comment("Did he pay for it?", "c", queen, thread=thread))[named]
+    assert he > 0 and she == 0
+
+
+def test_each_comment_of_the_thread_is_compared(topic):
+    text, other, alike = "The midwives will leave", "That referee again", "No midwives will stay"
+    named = [topics.FEATURES.index(f"thread_{which}_cosine") for which in ("best", "top", "mean")]
+    best, top, mean = topic.features(Comment(text, "c", HOSPITAL, thread=(other, other, alike, other)))[named]
+    assert best > 0 and top == pytest.approx(best / 3) and mean == pytest.approx(best / 4)
+
+
 @pytest.mark.parametrize("thread", [(), ("The clinic is full already", "Who pays for the ambulance?")])
 def test_the_evidence_shares_out_the_logit_exactly(topic, thread):
     comment = Comment("The clinic in the city has no midwives either!", "c", HOSPITAL, "Send them to the city", thread)
