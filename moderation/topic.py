@@ -43,6 +43,7 @@ _AMONG = 0.5  #: and near each other the neighbours of one word
 _SHARPNESS = 4.0  #: how much likelier a word is than an unrelated one to stand for another whose vector is the same
 _PASSAGE = 45  #: words of an article that are compared as one passage
 _MOST_PASSAGES = 60
+_MOST_WORDS = 250  #: of a comment, each counted once, that are compared with all words of a text
 _RARE = 5.0  #: inverse document frequency from which a word that two texts share is remarkable
 _stemmer = snowballstemmer.stemmer("english")
 # A word stands in many pieces: with a comma, in quotation marks, at the end of a sentence.
@@ -602,9 +603,10 @@ def _translation(space: WordSpace, comment: _Text, other: _Text) -> tuple[float,
     model after Berger & Lafferty, SIGIR 1999, with the word vectors for a dictionary), and how near the nearest is."""
     if not len(comment.ids) or not len(other.ids):
         return 0.0, 0.0
-    near = space._units[comment.ids] @ space._units[other.ids].T
-    likelier = np.log(np.exp(_SHARPNESS * near) @ other.shares / space.kinship_[comment.ids])
-    idf = space.idf_[comment.ids]
+    ids = comment.ids[:_MOST_WORDS]
+    near = space._units[ids] @ space._units[other.ids].T
+    likelier = np.log(np.exp(_SHARPNESS * near) @ other.shares / space.kinship_[ids])
+    idf = space.idf_[ids]
     mass = float(idf.sum())
     return float(likelier @ idf) / mass, float(np.maximum(near.max(axis=1), 0) @ idf) / mass
 
@@ -637,7 +639,8 @@ def _translations(space: WordSpace, comment: _Text, others: list[_Text]) -> list
         return [0.0] * len(others)
     # The comment's part is the same for all. The texts' vectors could be one matrix, but single precision would then
     # round otherwise than where a text is compared alone.
-    units, kinship, idf = space._units[comment.ids], space.kinship_[comment.ids], space.idf_[comment.ids]
+    ids = comment.ids[:_MOST_WORDS]
+    units, kinship, idf = space._units[ids], space.kinship_[ids], space.idf_[ids]
     mass = float(idf.sum())
     return [
         float(np.log(np.exp(_SHARPNESS * (units @ space._units[other.ids].T)) @ other.shares / kinship) @ idf) / mass

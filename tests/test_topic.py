@@ -65,6 +65,16 @@ def test_words_side_by_side_in_both_texts_are_evidence(topic):
     assert (topic.features(Comment("so xyzzyx qwortl", "c", strange))[named] > 0).all()
 
 
+def test_the_words_at_the_end_of_a_very_long_comment_are_not_compared_with_all_others(topic):
+    words = list(topic.space.index_)[:600]
+    named = [topics.FEATURES.index(f"article_{name}") for name in ("translation", "match")]
+    found = [
+        topic.features(Comment(" ".join(words[:count]), "c", HOSPITAL))[named]
+        for count in (topics._MOST_WORDS // 2, topics._MOST_WORDS * 2, len(words))
+    ]
+    assert (found[1] == found[2]).all() and (found[0] != found[1]).all()
+
+
 def test_who_is_spoken_of_is_evidence(topic):
     named = [topics.FEATURES.index(name) for name in ("he", "she")]
     queen = Article("Mrs Hill opens the bridge", "She cut the ribbon, and her daughter held the scissors.")
