@@ -7,22 +7,23 @@ share is helped by knowing an article from other comments under it. What a doubl
 from __future__ import annotations
 
 import argparse
-import itertools
 import math
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.__main__ import HERE, table
+from benchmarks.ceilings import CORPORA, THREAD
+from moderation import dataset as datasets
 from moderation import processes, shipped
-from moderation.evaluation import auc_with_interval
+from moderation.evaluation import auc
 from moderation.settings import ROOT
 from moderation.training import Recipe, TextTrainer, TopicTrainer, topic_reader
 
-SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)
-DRAWS = 3  #: of each share but the whole
-TEXT = (("fox_news", "abusive"), ("wikipedia_talk", "abusive"), ("nyt_room_for_debate", "mocking"))
-TOPIC, THREAD = "fox_news", "with thread of up to 200"
+SHARES = {1 / 8: "an eighth", 1 / 4: "a quarter", 1 / 2: "half", 1.0: "all"}
+TIMES = 3  #: that each share but the whole is drawn
+DRAWS = [(share, seed) for share in SHARES for seed in range(TIMES if share < 1 else 1)]
+TOPIC = "fox_news"
 
 
 def measure(corpora: Path) -> list[dict]:
@@ -38,31 +39,17 @@ def drawn(groups: np.ndarray, share: float, seed: int) -> np.ndarray:
     return np.isin(group, np.random.default_rng(seed).permutation(len(names))[:count])
 
 
-def _draws():
-    return [(share, seed) for share in SHARES for seed in range(DRAWS if share < 1 else 1)]
-
-
 def _text(data):
     trainer = TextTrainer(data.comments, Recipe(), jobs=processes.available(), ngrams=data.ngrams)
-    comments = trainer.comments
-    corpus = comments["corpus"].to_numpy()
-    # A comment without an article is a group by itself.
-    own = np.arange(len(comments)).astype(str).astype(object)
-    groups = np.where(comments["article_id"] != "", comments["article_id"], own).astype(str)
-    splits = [
-        (np.flatnonzero((corpus != name) & drawn(groups, share, seed)), np.flatnonzero(corpus == name), [label])
-        for (name, label), (share, seed) in itertools.product(TEXT, _draws())
-    ]
-    found = iter(zip(splits, trainer.unseen(splits), strict=True))
+    corpora = trainer.comments["corpus"].to_numpy()
+    groups, _ = datasets._groups(trainer.comments)
     rows = []
-    for name, label in TEXT:
-        by_share: dict[float, list] = {share: [] for share in SHARES}
-        for share, _ in _draws():
-            (train, test, _), (_, _, logits) = next(found)
-            truth = comments[label].to_numpy(dtype=float)[test]
-            known = np.isfinite(truth)
-            by_share[share].append((len(train), auc_with_interval(truth[known], logits[label][known])["auc"]))
-        rows.append(_row(f"{name}, {label}", "comments", by_share))
+    for corpus, label in CORPORA:
+        truth, rest = trainer.comments[label].to_numpy(dtype=float), corpora != corpus
+        measured = np.flatnonzero(~rest & np.isfinite(truth))
+        splits = [(np.flatnonzero(rest & drawn(groups, *draw)), measured, [label]) for draw in DRAWS]
+        found = [auc(truth[measured], logits[label]) for _, _, logits in trainer.unseen(splits)]
+        rows.append(_row(f"{corpus}, {label}", f"{rest.sum():,} comments", found))
     return rows
 
 
@@ -71,30 +58,30 @@ def _topic(data):
     reader = topic_reader(data, recipe, jobs=jobs)
     how = {"n_splits": recipe.n_splits, "seed": recipe.seed, "jobs": jobs}
     pairs = TopicTrainer(reader, data, short=recipe.short_articles, **how)
-    part = data.part(np.flatnonzero((data.comments["corpus"] == TOPIC).to_numpy()))
+    part = data.part(np.flatnonzero(data.comments["corpus"] == TOPIC))
     measured = TopicTrainer(reader, part, thread=shipped.THREADS[THREAD], wrong=("any",), **how)
-    everything = np.arange(len(measured.labels))
-    places = {"article only": 0, THREAD: 1}
-    by_share: dict[str, dict[float, list]] = {what: {share: [] for share in SHARES} for what in places}
-    for share, seed in _draws():
-        train = np.flatnonzero((pairs.corpora != TOPIC) & drawn(pairs.articles, share, seed))
-        logits = measured.logits(pairs.fit(train), everything)
-        for what, place in places.items():
-            by_share[what][share].append((len(train), auc_with_interval(measured.labels, logits[place])["auc"]))
-    return [_row(f"{TOPIC}, off_topic, {what}", "pairs", found) for what, found in by_share.items()]
+    rest, everything = pairs.corpora != TOPIC, np.arange(len(measured.labels))
+    found = [
+        [auc(measured.labels, logits) for logits in measured.logits(pairs.fit(np.flatnonzero(train)), everything)]
+        for train in (rest & drawn(pairs.articles, *draw) for draw in DRAWS)
+    ]
+    return [
+        _row(f"{TOPIC}, off_topic, {what}", f"{rest.sum():,} pairs", each)
+        for what, each in zip(("article only", THREAD), zip(*found, strict=True), strict=True)
+    ]
 
 
-def _row(name, unit, by_share):
-    means = {share: float(np.mean([auc for _, auc in found])) for share, found in by_share.items()}
-    all_rows = by_share[1.0][0][0]
-    # The slope of the least-squares line over the binary logarithm of the share.
-    doubling = float(np.polyfit([math.log2(share) for share in SHARES], [means[share] for share in SHARES], 1)[0])
-    return {
-        "measured": name,
-        "rows": f"{all_rows:,} {unit}",
-        **{f"{share:g}": means[share] for share in SHARES},
-        "doubling": f"{doubling:+.4f}",
+def _row(name, everything, found):
+    means = {
+        share: float(
+            np.mean([each for (drawn_share, _), each in zip(DRAWS, found, strict=True) if drawn_share == share])
+        )
+        for share in SHARES
     }
+    # The slope of the least-squares line over the binary logarithm of the share.
+    doubling = np.polyfit([math.log2(share) for share in SHARES], list(means.values()), 1)[0]
+    by_name = {name: means[share] for share, name in SHARES.items()}
+    return {"measured": name, "rows": everything, **by_name, "doubling": f"{doubling:+.4f}"}
 
 
 def main() -> None:
@@ -104,16 +91,16 @@ def main() -> None:
     names = {
         "measured": "measured on, left out of training",
         "rows": "all that others have",
-        **{f"{share:g}": name for share, name in zip(SHARES, ("an eighth", "a quarter", "half", "all"), strict=True)},
+        **{name: name for name in SHARES.values()},
         "doubling": "by doubling",
     }
-    (HERE / "amounts.md").write_text(PAGE.format(draws=DRAWS, table=table(rows, names)), encoding="utf-8")
+    (HERE / "amounts.md").write_text(PAGE.format(times=TIMES, table=table(rows, names)), encoding="utf-8")
 
 
 PAGE = """## With less to learn from
 
 ROC AUC of the shipped recipe on corpora that are left out of training, by what share of all other articles and comments
-it learns from; the mean of {draws} draws where it is not all of them. The grades of words, their subjects and their
+it learns from; the mean of {times} draws where it is not all of them. The grades of words, their subjects and their
 neighbours stay whole, as does the word space. *By doubling*: what each doubling added, by the line through the four.
 Written by `python -m benchmarks.amounts`.
 

@@ -328,14 +328,9 @@ class WordSpace:
 
     def adjacent(self, words: list[str]) -> np.ndarray:
         """The pairs of words that stand side by side, each once, as numbers that are the same wherever they stand."""
-        known = [self.index_.get(word, -1) for word in words]
-        numbers = np.array(
-            [
-                place if place >= 0 else _UNSEEN | zlib.crc32(word.encode("utf-8", "surrogatepass")) & (_UNSEEN - 1)
-                for word, place in zip(words, known, strict=True)
-            ],
-            dtype=np.int64,
-        )
+        known = self.index_.get
+        places = (_unseen(word) if (place := known(word)) is None else place for word in words)
+        numbers = np.fromiter(places, dtype=np.int64, count=len(words))
         return np.unique(numbers[:-1] << 32 | numbers[1:])
 
     def adjacent_idf(self, adjacent: np.ndarray) -> np.ndarray:
@@ -361,6 +356,10 @@ class WordSpace:
 
 
 _UNSEEN = 1 << 30  #: where the numbers of words begin that the space does not know
+
+
+def _unseen(word: str) -> int:
+    return _UNSEEN | zlib.crc32(word.encode("utf-8", "surrogatepass")) & (_UNSEEN - 1)
 
 
 def _letter_grams(word: str) -> list[str]:
@@ -535,7 +534,7 @@ _MULTIPLIED = (
 _EACH = tuple(f"thread_{which}_{name}" for which in ("best", "top", "mean") for name in _PAIR)
 FEATURES = _MULTIPLIED + _EACH
 _INDEX = {name: index for index, name in enumerate(FEATURES)}
-#: What that is multiplied with, beside itself.
+#: What `_MULTIPLIED` is multiplied with, beside itself.
 _FACTORS = [_INDEX[name] for name in ("length", "mass", "article_length", "thread_length", "short", "has_parent")]
 #: What a subject that comment and surroundings share weighs, of those of which each has its own coefficient: some
 #: subjects say more than others of whether a comment belongs somewhere. Of 5 to 60 the best for the corpora left out.
@@ -551,9 +550,7 @@ def _shared(first: _Text, second: _Text) -> list[str]:
     return [word for word in first.counts if word in counts]
 
 
-def _cosine(space: WordSpace, first: _Text, second: _Text, shared: list[str] | None = None) -> float:
-    if shared is None:
-        shared = _shared(first, second)
+def _cosine(space: WordSpace, first: _Text, second: _Text, shared: list[str]) -> float:
     product = sum(first.weight(space, word) * second.weight(space, word) for word in shared)
     return product / (first.length * second.length)
 
@@ -613,7 +610,7 @@ def _translation(space: WordSpace, comment: _Text, other: _Text) -> tuple[float,
 
 def _in_common(space: WordSpace, comment: _Text, other: _Text) -> list[float]:
     """The features of `_IN_COMMON`: how much words weigh that stand side by side in both, and rare words of both."""
-    both = comment.adjacent[np.isin(comment.adjacent, other.adjacent)] if len(comment.adjacent) else comment.adjacent
+    both = comment.adjacent[np.isin(comment.adjacent, other.adjacent)]
     mass = float(space.adjacent_idf(both).sum())
     idf = [space.idf(word) for word in _shared(comment, other)]
     return [
@@ -706,7 +703,7 @@ class _Gathered:
         self._of_article, self._of_parent = _compare(space, own, article.whole), _NO_PAIR
         head = self._of_article + _compare(space, own, article.title)
         head += [
-            max(_cosine(space, own, passage) for passage in article.passages),
+            max(_cosine(space, own, passage, _shared(own, passage)) for passage in article.passages),
             max(float(own.white @ passage.white) for passage in article.passages),
             max(_translations(space, own, article.passages)),
         ]
@@ -739,10 +736,10 @@ class _Gathered:
             compared.append(of_thread)
             among = _likest([_compare(space, own, text) for text in self.each])
             length = math.log1p(texts["thread"].n)
-        around, of_around = self.article.whole, self._of_article
+        around, of_around, in_common = self.article.whole, self._of_article, self._in_common
         if len(texts) > 1:
             around = _joined(space, list(texts.values()))
-            of_around = _compare(space, own, around)
+            of_around, in_common = _compare(space, own, around), _in_common(space, own, around)
         together = _unit(np.sum([text.white for text in texts.values()], axis=0))
         context = [
             *(max(values[_PAIR.index(name)] for values in compared) for name in ("cosine", "meaning")),
@@ -753,8 +750,8 @@ class _Gathered:
         tail = [float(own.n <= 3), float(self.parent is not None), float("://" in text or "www." in text)]
         tail += [math.log1p(sum(own.counts[word] for word in kind if word in own.counts)) for kind in (_SITE, _SELLING)]
         tail.append(math.log1p(own.subject_mass))
-        in_common = [*self._in_common, *_in_common(space, own, around), *_persons(own, around)]
-        named = [*self._head, *of_thread, *of_around, *in_common, *context, *lengths, *tail, *among]
+        shared = [*self._in_common, *in_common, *_persons(own, around)]
+        named = [*self._head, *of_thread, *of_around, *shared, *context, *lengths, *tail, *among]
         return np.concatenate([named, own.about * around.about])
 
 
